@@ -1,0 +1,709 @@
+"""The command line: a thin shell over :class:`flows.responder.Responder`.
+
+Every command takes ``--json`` (one document on standard output, everything else on standard
+error). Exit codes: 0 done, 1 failed or needs a person, 2 invalid input or usage, 3 refused, 4 the
+journal fails verification. What a command does not need is not imported: most take no longer to
+start than boto3 alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import click
+import typer
+
+from runbooks.errors import ClampdownError, InvalidInput
+
+if TYPE_CHECKING:
+    from flows.responder import Responder, Started
+    from flows.settings import Settings
+    from runbooks.playbook import Playbooks
+
+OK, FAILED, INVALID, REFUSED, TAMPERED = range(5)
+_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="clampdown",
+    help="Contain compromised AWS resources: plan, approve, act, verify, undo; all of it recorded.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+journal_app = typer.Typer(
+    help="Prove the journal, and take it out.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(journal_app, name="journal")
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+PlaybooksFile = Annotated[
+    Path | None, typer.Option("--playbooks", help="The playbooks file.", show_default=False)
+]
+Simulate = Annotated[
+    str | None,
+    typer.Option("--simulate", metavar="URL", help="A simulated AWS on this machine."),
+]
+Region = Annotated[str | None, typer.Option("--region", help="Where target ids are looked up.")]
+WithoutPrefect = Annotated[
+    bool, typer.Option("--without-prefect", help="Leave Prefect out; the result is the same.")
+]
+NoWait = Annotated[
+    bool, typer.Option("--no-wait", help="End at a gate instead of waiting for its decision.")
+]
+IncidentId = Annotated[str, typer.Argument(metavar="INCIDENT")]
+Targets = Annotated[
+    list[str], typer.Option("--target", help="An instance's id or ARN; may be repeated.")
+]
+
+
+@app.command()
+def validate(
+    file: Annotated[Path | None, typer.Argument(help="The playbooks file.")] = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema for editors instead.")
+    ] = False,
+    playbooks: PlaybooksFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check playbooks.yaml: every error, as file:line:column."""
+    from runbooks.lint import notes
+    from runbooks.loader import InvalidPlaybooks, json_schema, load
+    from runbooks.registry import STEPS
+
+    if schema:
+        _print_json(json_schema(STEPS))
+        return
+    path = file or _settings(playbooks).playbooks
+    try:
+        loaded = load(path, STEPS)
+    except InvalidPlaybooks as error:
+        if as_json:
+            _print_json(
+                {"valid": False, "problems": [problem.to_json() for problem in error.problems]}
+            )
+        else:
+            for problem in error.problems:
+                typer.echo(str(problem))
+            _say(f"{len(error.problems)} error(s) in {path}.")
+        raise typer.Exit(INVALID) from error
+    said = notes(loaded, STEPS)
+    if as_json:
+        _print_json({"valid": True, "problems": [], "notes": said, "digest": loaded.digest})
+        return
+    for note in said:
+        typer.echo(f"note: {note}")
+    typer.echo(
+        f"{path} is valid: {len(loaded.playbooks)} playbook(s), {len(loaded.routes)} route(s)."
+    )
+
+
+@app.command("playbooks")
+def list_playbooks(playbooks: PlaybooksFile = None, as_json: AsJson = False) -> None:
+    """List the playbooks and what routes lead to them."""
+    loaded = _load(_settings(playbooks))
+    rows: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "title": playbook.title,
+            "target": playbook.target,
+            "steps": [step.id for step in playbook.run_steps()],
+            "routes": sum(route.playbook == name for route in loaded.routes),
+        }
+        for name, playbook in loaded.playbooks.items()
+    ]
+    if as_json:
+        _print_json({"playbooks": rows})
+        return
+    from flows.console.terminal import console, table
+
+    view = table("PLAYBOOK", "TARGET", "STEPS", "ROUTES", "TITLE")
+    for row in rows:
+        view.add_row(
+            row["name"], row["target"], str(len(row["steps"])), str(row["routes"]), row["title"]
+        )
+    console().print(view)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(metavar="PLAYBOOK")],
+    playbooks: PlaybooksFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a playbook does, step by step, and which permissions it needs."""
+    from flows.console.playbook_view import playbook_document, show_playbook
+
+    loaded = _load(_settings(playbooks))
+    document = playbook_document(loaded, name)
+    if as_json:
+        _print_json(document)
+        return
+    from flows.console.terminal import console
+
+    show_playbook(console(), document)
+
+
+@app.command()
+def plan(
+    playbook: Annotated[str, typer.Argument()],
+    target: Targets,
+    playbooks: PlaybooksFile = None,
+    simulate: Simulate = None,
+    region: Region = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the exact calls that a run would make, in order, with their undo. Sends only reads."""
+    responder = _responder(playbooks, simulate, region)
+    made, _ = responder.plan(playbook, target)
+    if as_json:
+        _print_json(made.to_json())
+        return
+    from flows.console.plan_view import show_plan
+    from flows.console.terminal import console
+
+    show_plan(console(), made, responder.playbooks.playbooks[playbook].title, calls=True)
+
+
+@app.command()
+def run(
+    playbook: Annotated[str, typer.Argument()],
+    target: Targets,
+    finding: Annotated[
+        Path | None, typer.Option("--finding", help="The finding that this is about.")
+    ] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Why, for the journal.")] = "",
+    without_prefect: WithoutPrefect = False,
+    no_wait: NoWait = False,
+    calls: Annotated[bool, typer.Option("--calls", help="Show every call.")] = False,
+    playbooks: PlaybooksFile = None,
+    simulate: Simulate = None,
+    region: Region = None,
+    as_json: AsJson = False,
+) -> None:
+    """Open an incident and carry a playbook out on its targets."""
+    from flows.identity import local_identity
+
+    responder = _responder(playbooks, simulate, region, show=not as_json, calls=calls)
+    about = _one_finding(finding) if finding else None
+    started = responder.run(
+        playbook,
+        target,
+        local_identity(),
+        finding=about,
+        reason=reason,
+        prefect=not without_prefect,
+        wait=not no_wait,
+    )
+    _conclude(responder, started, as_json)
+
+
+@app.command()
+def respond(
+    finding: Annotated[Path, typer.Option("--finding", help="A finding, in any of AWS's shapes.")],
+    without_prefect: WithoutPrefect = False,
+    no_wait: NoWait = False,
+    calls: Annotated[bool, typer.Option("--calls", help="Show every call.")] = False,
+    playbooks: PlaybooksFile = None,
+    simulate: Simulate = None,
+    as_json: AsJson = False,
+) -> None:
+    """Do what the service would do with a finding: route it, then run its playbook or propose it."""
+    from flows.identity import local_identity
+
+    about = _one_finding(finding)
+    responder = _responder(playbooks, simulate, about.region, show=not as_json, calls=calls)
+    started = responder.respond(
+        about, local_identity(), prefect=not without_prefect, wait=not no_wait
+    )
+    _conclude(responder, started, as_json)
+
+
+@app.command()
+def incidents(playbooks: PlaybooksFile = None, as_json: AsJson = False) -> None:
+    """List all incidents, the newest first."""
+    responder = _responder(playbooks, None, None)
+    found = responder.incidents()
+    if as_json:
+        from flows.documents import incident_document
+
+        _print_json({"incidents": [incident_document(item, []) for item in found]})
+        return
+    from flows.console.incident_view import show_incidents
+    from flows.console.terminal import console
+
+    show_incidents(console(), found)
+
+
+@app.command()
+def status(incident: IncidentId, playbooks: PlaybooksFile = None, as_json: AsJson = False) -> None:
+    """Show where an incident stands: its steps, gates, tasks and unknown outcomes."""
+    responder = _responder(playbooks, None, None)
+    found = responder.incident(incident)
+    gates = responder.gates(found)
+    if as_json:
+        from flows.documents import incident_document
+
+        _print_json(incident_document(found, gates))
+        return
+    from flows.console.incident_view import show_status
+    from flows.console.terminal import console
+
+    show_status(console(), found, gates)
+
+
+@app.command()
+def timeline(
+    incident: IncidentId, playbooks: PlaybooksFile = None, as_json: AsJson = False
+) -> None:
+    """Show everything that happened in an incident, record by record."""
+    responder = _responder(playbooks, None, None)
+    responder.incident(incident)
+    records = responder.journal.records(incident)
+    from flows.console.incident_view import sentence, show_timeline
+
+    if as_json:
+        from flows.documents import record_document
+
+        _print_json(
+            {
+                "incident": incident,
+                "records": [{**record_document(r), "sentence": sentence(r)} for r in records],
+            }
+        )
+        return
+    from flows.console.terminal import console
+
+    show_timeline(console(), records)
+
+
+@app.command()
+def approve(
+    incident: IncidentId,
+    gate: Annotated[str, typer.Argument(help="A gate, or a manual task that is done.")],
+    why: Annotated[str, typer.Option("--why", help="A reason, for the journal.")] = "",
+    digest: Annotated[
+        str, typer.Option("--digest", help="The plan you looked at; another one is refused.")
+    ] = "",
+    code: Annotated[str, typer.Option("--code", help="Your authenticator's code.")] = "",
+    break_glass: Annotated[
+        bool, typer.Option("--break-glass", help="Alone, in an emergency; reviewed afterwards.")
+    ] = False,
+    playbooks: PlaybooksFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Approve a gate as the local user, or report a manual task done."""
+    _decide(incident, gate, "approve", why, digest, code, break_glass, playbooks, as_json)
+
+
+@app.command()
+def deny(
+    incident: IncidentId,
+    gate: Annotated[str, typer.Argument(help="A gate, or a manual task that is not possible.")],
+    why: Annotated[str, typer.Option("--why", help="The reason.")],
+    code: Annotated[str, typer.Option("--code", help="Your authenticator's code.")] = "",
+    playbooks: PlaybooksFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Deny a gate as the local user, or report a manual task as not possible."""
+    _decide(incident, gate, "deny", why, "", code, False, playbooks, as_json)
+
+
+@app.command()
+def resume(
+    incident: IncidentId,
+    without_prefect: WithoutPrefect = False,
+    no_wait: NoWait = False,
+    calls: Annotated[bool, typer.Option("--calls", help="Show every call.")] = False,
+    playbooks: PlaybooksFile = None,
+    simulate: Simulate = None,
+    as_json: AsJson = False,
+) -> None:
+    """Go on with an incident: after a crash, an interruption, a decision, or a mended failure."""
+    responder = _responder(playbooks, simulate, None, show=not as_json, calls=calls)
+    started = responder.resume(incident, prefect=not without_prefect, wait=not no_wait)
+    _conclude(responder, started, as_json)
+
+
+@app.command()
+def undo(
+    incident: IncidentId,
+    step: Annotated[str | None, typer.Option("--step", help="Only what this step did.")] = None,
+    playbooks: PlaybooksFile = None,
+    simulate: Simulate = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take back what an incident changed, the last change first. Evidence stays."""
+    from flows.identity import local_identity
+
+    responder = _responder(playbooks, simulate, None, show=not as_json)
+    undone = responder.undo(incident, local_identity(), step=step)
+    if as_json:
+        _print_json(
+            {
+                "incident": incident,
+                "status": responder.incident(incident).status,
+                "calls": undone.calls,
+                "taken_back": undone.taken_back,
+                "failures": list(undone.failures),
+                "kept": list(undone.kept),
+            }
+        )
+    else:
+        typer.echo(f"{undone.taken_back} changes taken back with {undone.calls} calls.")
+        for kept in undone.kept:
+            typer.echo(f"kept: {kept}")
+        for failure in undone.failures:
+            typer.echo(f"not taken back: {failure}")
+    if undone.failures:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def abort(
+    incident: IncidentId,
+    why: Annotated[str, typer.Option("--why", help="The reason.")],
+    playbooks: PlaybooksFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Stop an incident now: nothing new is begun, what was done stays done."""
+    from flows.identity import local_identity
+
+    responder = _responder(playbooks, None, None)
+    found = responder.abort(incident, local_identity(), why)
+    if as_json:
+        _print_json({"incident": incident, "status": found.status})
+    else:
+        typer.echo(f"{incident} is aborted. `clampdown undo {incident}` takes back what was done.")
+
+
+@app.command()
+def permissions(
+    playbook: Annotated[str | None, typer.Argument(help="One playbook; all without.")] = None,
+    playbooks: PlaybooksFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the least-privilege IAM policy that a playbook needs."""
+    from runbooks.permissions import policy_for
+    from runbooks.registry import STEPS
+
+    loaded = _load(_settings(playbooks))
+    chosen = [_named(loaded, playbook)] if playbook else list(loaded.playbooks.values())
+    steps = {entry.step: STEPS[entry.step] for item in chosen for entry in item.run_steps()}
+    # The policy is a JSON document either way.
+    del as_json
+    _print_json(policy_for(steps.values()))
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option("--port", help="0 takes a free one.")] = 0,
+    latency: Annotated[int, typer.Option("--latency", help="Milliseconds added to calls.")] = 0,
+    playbooks: PlaybooksFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start a simulated AWS on this machine, with a small account in it, until Ctrl-C."""
+    from datetime import timedelta
+
+    from flows.gameday.sandbox import serve_sandbox
+
+    del playbooks
+    serve_sandbox(
+        port=port, latency=timedelta(milliseconds=latency), as_json=as_json, out=sys.stdout
+    )
+
+
+@app.command()
+def reap(
+    playbooks: PlaybooksFile = None,
+    simulate: Simulate = None,
+    region: Region = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete clean rooms whose time is over, in all accounts and Regions of playbooks.yaml."""
+    responder = _responder(playbooks, simulate, region)
+    rooms = responder.reap()
+    if as_json:
+        _print_json({"deleted": rooms})
+        return
+    for room in rooms:
+        typer.echo(f"deleting {room['stack']} in {room['account']}, {room['region']}")
+    typer.echo(f"{len(rooms)} expired clean room(s).")
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option("--port")] = 4200,
+    playbooks: PlaybooksFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Start Prefect's own UI on this machine, showing every run, until Ctrl-C."""
+    from flows.prefect_server import serve_ui
+
+    del as_json
+    raise typer.Exit(serve_ui(_settings(playbooks).prefect_home, port))
+
+
+@journal_app.command("verify")
+def journal_verify(
+    incident: Annotated[str | None, typer.Argument(metavar="[INCIDENT]")] = None,
+    playbooks: PlaybooksFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check every record's hash and link; name what was edited, removed, reordered or inserted."""
+    from flows.journal.journal import Journal
+    from flows.journal.verify import verify
+
+    checked = verify(Journal.open(_settings(playbooks).journal_url), incident)
+    if as_json:
+        _print_json(
+            {
+                "ok": checked.ok,
+                "incidents": checked.incidents,
+                "records": checked.records,
+                "problems": [
+                    {"incident": p.incident, "seq": p.seq, "kind": p.kind, "message": p.message}
+                    for p in checked.problems
+                ],
+            }
+        )
+    else:
+        for problem in checked.problems:
+            typer.echo(
+                f"{problem.incident} record {problem.seq}: {problem.kind}: {problem.message}"
+            )
+        verdict = "the journal is whole" if checked.ok else "THE JOURNAL FAILS VERIFICATION"
+        typer.echo(f"{checked.records} records of {checked.incidents} incident(s): {verdict}.")
+    if not checked.ok:
+        raise typer.Exit(TAMPERED)
+
+
+@journal_app.command("export")
+def journal_export(
+    incident: Annotated[str | None, typer.Argument(metavar="[INCIDENT]")] = None,
+    form: Annotated[str, typer.Option("--format", help="jsonl or csv.")] = "jsonl",
+    output: Annotated[Path | None, typer.Option("--output", "-o")] = None,
+    playbooks: PlaybooksFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the records out, as JSON lines that anybody can verify, or as CSV."""
+    from flows.journal.export import export
+    from flows.journal.journal import Journal
+
+    if form not in {"jsonl", "csv"}:
+        raise InvalidInput(f"--format {form!r} is not known.", advice="It is jsonl or csv.")
+    journal = Journal.open(_settings(playbooks).journal_url)
+    if as_json:
+        from flows.documents import record_document
+
+        ids = [incident] if incident else [head.incident for head in journal.incidents()]
+        records = [record_document(r) for item in ids for r in journal.records(item)]
+        _print_json({"records": records})
+        return
+    kind: Any = form
+    if output is None:
+        export(journal, incident, form=kind, out=sys.stdout)
+        return
+    with output.open("w", encoding="utf-8", newline="") as file:
+        export(journal, incident, form=kind, out=file)
+
+
+def main() -> None:
+    """The entry point: runs a command, and turns foreseeable failures into sentences."""
+    try:
+        code = app(standalone_mode=False)
+    except ClampdownError as error:
+        code = _explain(error)
+    except click.exceptions.Exit as leaving:
+        code = leaving.exit_code
+    except click.ClickException as misuse:
+        misuse.show()
+        code = INVALID
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        code = _INTERRUPTED
+    except BrokenPipeError:
+        # The reader of the pipe has gone; Python must not complain of it again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = FAILED
+    sys.exit(code or OK)
+
+
+def _decide(
+    incident: str,
+    gate: str,
+    answer: Any,
+    why: str,
+    digest: str,
+    code: str,
+    break_glass: bool,
+    playbooks: Path | None,
+    as_json: bool,
+) -> None:
+    from flows.documents import gate_document, view_digest
+    from flows.identity import local_identity
+
+    responder = _responder(playbooks, None, None)
+    found = responder.incident(incident)
+    if any(task.id == gate for task in found.manual):
+        responder.report_task(incident, gate, local_identity(), done=answer == "approve", note=why)
+        _report(as_json, {"incident": incident, "task": gate, "done": answer == "approve"})
+        return
+    before = next((state for state in responder.gates(found) if state.id == gate), None)
+    nonce = before.nonce if before else None
+    if digest and before and not before.digest.startswith(digest):
+        raise InvalidInput(
+            f"The gate is about plan {before.digest[:12]}, not {digest}: the plan has changed.",
+            advice=f"`clampdown status {incident}` shows it.",
+        )
+    after = responder.decide(
+        incident,
+        gate,
+        local_identity(),
+        answer,
+        why=why,
+        nonce=nonce,
+        seen=view_digest(before) if before else "",
+        break_glass=break_glass,
+        code=code,
+    )
+    document = {"incident": incident, **gate_document(after)}
+    _report(as_json, document)
+
+
+def _report(as_json: bool, document: dict[str, Any]) -> None:
+    if as_json:
+        _print_json(document)
+        return
+    if "task" in document:
+        done = "done" if document["done"] else "not possible"
+        typer.echo(f"Task {document['task']} of {document['incident']}: {done}.")
+        return
+    missing = f"; still needs {document['needed']}" if document["needed"] else ""
+    typer.echo(
+        f"Gate {document['gate']} of {document['incident']}: {document['status']}{missing} "
+        f"(plan {document['digest'][:12]})."
+    )
+
+
+def _conclude(responder: Responder, started: Started, as_json: bool) -> None:
+    """Print how it ended, and leave with the exit code that says it."""
+    from flows.documents import started_document
+
+    incident, result = started.incident, started.result
+    error = result.error if result else None
+    unchanged = bool(result) and started.joined and result is not None and result.unchanged
+    if as_json:
+        _print_json(started_document(started, responder.gates(incident)))
+    else:
+        for sentence in started.why:
+            _say(sentence)
+        _conclude_in_words(started, unchanged)
+    if error is not None:
+        raise typer.Exit(error.exit_code)
+    raise typer.Exit(OK if incident.status in {"contained", "undone"} else FAILED)
+
+
+def _conclude_in_words(started: Started, unchanged: bool) -> None:
+    incident, result = started.incident, started.result
+    if result is None:
+        typer.echo(f"Proposed as {incident.id}: `clampdown resume {incident.id}` starts it.")
+        return
+    if result.error is not None:
+        typer.echo(f"{incident.id}: {incident.status}. {result.error}")
+        if incident.status in {"failed", "interrupted"}:
+            typer.echo(f"`clampdown status {incident.id}` shows what was and was not done.")
+        return
+    if unchanged:
+        typer.echo(f"{incident.id}: already contained; nothing was changed.")
+    else:
+        typer.echo(f"{incident.id}: {incident.status}. {incident.error}".rstrip())
+    for task in incident.manual:
+        if task.done is None:
+            typer.echo(f"For {task.by}: {task.text} (`clampdown approve {incident.id} {task.id}`)")
+    if result.view:
+        seen = result.view.problem or "`clampdown ui` shows the run in Prefect"
+        typer.echo(f"Prefect: {seen}.")
+
+
+def _responder(
+    playbooks: Path | None,
+    simulate: str | None,
+    region: str | None,
+    *,
+    show: bool = False,
+    calls: bool = False,
+) -> Responder:
+    from flows.responder import Responder
+
+    settings = _settings(playbooks, simulate, region)
+    loaded = _load(settings)
+    if not show:
+        return Responder(settings, loaded)
+    from flows.console.live_view import LiveView
+    from flows.console.terminal import console
+
+    view = LiveView(console(), calls=calls)
+    return Responder(settings, loaded, listener=view.record, progress=view.progress)
+
+
+def _settings(
+    playbooks: Path | None, simulate: str | None = None, region: str | None = None
+) -> Settings:
+    from flows.settings import load_settings
+
+    return load_settings(playbooks=playbooks, simulate=simulate, region=region)
+
+
+def _load(settings: Settings) -> Playbooks:
+    from runbooks.loader import load
+    from runbooks.registry import STEPS
+
+    return load(settings.playbooks, STEPS)
+
+
+def _named(loaded: Playbooks, name: str) -> Any:
+    if name not in loaded.playbooks:
+        there = ", ".join(sorted(loaded.playbooks)) or "none"
+        raise InvalidInput(f"There is no playbook {name!r}.", advice=f"There are: {there}.")
+    return loaded.playbooks[name]
+
+
+def _one_finding(path: Path) -> Any:
+    from flows.intake.finding import newest_of_each
+    from flows.intake.parse import parse_file
+
+    found = newest_of_each(parse_file(path))
+    if len(found) != 1:
+        raise InvalidInput(
+            f"{path} holds {len(found)} findings; one at a time is responded to.",
+            advice="Put one finding into a file of its own.",
+        )
+    return found[0]
+
+
+def _explain(error: ClampdownError) -> int:
+    if "--json" in sys.argv:
+        _print_json(
+            {"error": {"kind": type(error).__name__, "what": error.what, "advice": error.advice}}
+        )
+    _say(f"clampdown: {error}")
+    return error.exit_code
+
+
+def _print_json(document: Any) -> None:
+    print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+Command = Callable[..., None]
+
+if __name__ == "__main__":
+    main()

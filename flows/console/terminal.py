@@ -1,0 +1,37 @@
+"""The terminal itself: where output goes, in which width, with or without colours."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_PIPE_WIDTH = 200
+
+
+def console(out: TextIO | None = None) -> Console:
+    """A console on standard output, or on ``out``; wide and plain where that is no terminal."""
+    file = out or sys.stdout
+    width = None if file.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
+    return Console(file=file, width=width, highlight=False, soft_wrap=not file.isatty())
+
+
+def table(*columns: str) -> Table:
+    """A table without boxes: it reads well in a terminal, in a pipe, and in a chat message."""
+    grid = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for column in columns:
+        grid.add_column(column, overflow="fold")
+    return grid
+
+
+def shown(text: object, style: str = "") -> Text:
+    """Text as it is: nothing in it is markup, and nothing in it moves the cursor."""
+    plain = "".join(
+        letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}"
+        for letter in str(text)
+    )
+    return Text(plain, style=style)

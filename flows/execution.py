@@ -1,0 +1,727 @@
+"""Carrying out an incident's playbook: facts, plan, gates, steps, verification, in this order.
+
+An :class:`Execution` does each thing at most once, whoever asks for it: the Prefect flow and the
+direct walk may both go through the same playbook, and meet the same steps. Prefect can so come
+late, or not at all, without a containment waiting for it or being repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from pydantic import ValidationError
+
+from flows import approvals
+from flows.incident import Incident, fold, ref_to_json
+from flows.journal.journal import Journal
+from flows.ledger import JournalLedger, Listener, ProgressListener, Recorder, Spent
+from runbooks.aws import IncidentContext, LiveAws, Once, Permit, PlanningAws, Where
+from runbooks.calls import Plan, PlannedStep, matches, pending
+from runbooks.connections import Connections
+from runbooks.errors import (
+    AccessDenied,
+    ApprovalMissing,
+    AwsRefused,
+    ClampdownError,
+    Denied,
+    Interrupted,
+    InvalidInput,
+    NotContained,
+    OutcomeUnknown,
+    PlanChanged,
+    Throttled,
+)
+from runbooks.guardrails import Guardrails, Protected
+from runbooks.lookup import MissingValue, holds, resolve, stands
+from runbooks.playbook import Approve, Entry, Manual, Parallel, Playbook, Playbooks, RunStep
+from runbooks.registry import STEPS
+from runbooks.step import StepParams
+from runbooks.targets.fact import Fact
+from runbooks.targets.instance import Ec2Instance
+from runbooks.targets.reading import read_instances
+from runbooks.targets.reference import TargetRef
+
+# What ``${finding.…}`` finds in an incident that a person has opened without one.
+MANUAL: Mapping[str, Any] = {"id": "manual", "type": "manual", "remote_addresses": []}
+TRIES = 3
+_POLL = 0.5
+
+Perform = Callable[[RunStep], Awaitable[None]]
+Pass = Callable[[Approve], Awaitable[None]]
+
+
+class StepFailed(ClampdownError):
+    """A step on which later ones rely has failed; the playbook stops here."""
+
+
+class WaitingForPeople(ClampdownError):
+    """A gate has not been decided, and this process was asked not to wait for it."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What an execution works with, whichever incident it is.
+
+    ``stop`` is set to begin nothing new; ``wait_for_people`` is whether gates are waited for.
+    """
+
+    journal: Journal
+    playbooks: Playbooks
+    connections: Connections
+    stop: threading.Event
+    parallel_steps: int = 16
+    wait_for_people: bool = True
+    listener: Listener | None = None
+    progress: ProgressListener | None = None
+
+
+class Planner:
+    """Makes the plan of a playbook for targets: one function for ``plan``, ``run`` and resume."""
+
+    def __init__(
+        self,
+        playbook_id: str,
+        playbook: Playbook,
+        playbooks: Playbooks,
+        connections: Connections,
+        incident: IncidentContext,
+        finding: Mapping[str, Any],
+    ) -> None:
+        self.playbook_id = playbook_id
+        self.playbook = playbook
+        self.incident = incident
+        self._playbooks = playbooks
+        self._connections = connections
+        self._finding = finding
+        self._facts: frozenset[type[Fact]] = frozenset(
+            fact for step in playbook.run_steps() for fact in STEPS[step.step].facts
+        )
+
+    def read(self, refs: Sequence[TargetRef]) -> dict[TargetRef, Ec2Instance]:
+        """The facts of all targets, read together per account and Region."""
+        places = dict.fromkeys(Where(ref.account, ref.region) for ref in refs)
+        facts: dict[TargetRef, Ec2Instance] = {}
+        for where in places:
+            there = [ref for ref in refs if (ref.account, ref.region) == _place(where)]
+            reader = PlanningAws(self._connections, where, self.incident, "facts", Once())
+            incident = self.incident.id
+            for target in read_instances(reader, there, self._facts, incident):
+                facts[target.ref] = target
+        return facts
+
+    def context(self, target: Ec2Instance, outputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The data into which ``${…}`` and ``when`` look."""
+        account = self._playbooks.accounts.get(target.ref.account)
+        return {
+            "finding": dict(self._finding),
+            "target": target.lookup(),
+            "incident": {"id": self.incident.id, "finding": self.incident.finding},
+            "account": {
+                "id": target.ref.account,
+                "name": account.name if account else "",
+                "environment": account.environment if account else "",
+            },
+            "steps": dict(outputs),
+        }
+
+    def params(self, entry: RunStep, context: Mapping[str, Any]) -> StepParams:
+        """The step's parameters with their look-ups done. Raises InvalidInput."""
+        try:
+            values = {key: _resolve(value, context) for key, value in entry.with_.items()}
+            return STEPS[entry.step].Params.model_validate(values)
+        except ValidationError as error:
+            detail = "; ".join(
+                f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
+            )
+            raise InvalidInput(f"{entry.id}: its parameters are not valid: {detail}.") from error
+
+    def gate_needed(
+        self, entry: Approve, targets: Sequence[Ec2Instance], outputs: Mapping[str, Any]
+    ) -> tuple[bool, str]:
+        """Whether the gate stands for any of the targets, and why or why not."""
+        if entry.when is None:
+            return True, "always"
+        verdicts = [stands(entry.when, self.context(target, outputs)) for target in targets]
+        for needed, why in verdicts:
+            if needed:
+                return True, why
+        return False, verdicts[0][1] if verdicts else "there is no target"
+
+    def plan_step(
+        self,
+        entry: RunStep,
+        target: Ec2Instance,
+        gate: str,
+        outputs: Mapping[str, Any],
+        once: Once,
+    ) -> PlannedStep:
+        """What one step would do to one target."""
+        context = self.context(target, outputs)
+        if entry.when is not None and not holds(entry.when, context):
+            why = f"not {entry.when}"
+            return PlannedStep(entry.id, entry.step, target.ref.arn, gate, (), skipped=why)
+        where = Where(target.ref.account, target.ref.region)
+        aws = PlanningAws(self._connections, where, self.incident, entry.id, once)
+        STEPS[entry.step]().contain(aws, target, self.params(entry, context))
+        return PlannedStep(
+            entry.id,
+            entry.step,
+            target.ref.arn,
+            gate,
+            tuple(aws.changes),
+            tuple(aws.contingent),
+            tuple(aws.warnings),
+        )
+
+    def plan(
+        self,
+        targets: Sequence[Ec2Instance],
+        outputs: Mapping[str, Any],
+    ) -> Plan:
+        """The whole plan. Targets go one after the other, so that it is the same every time."""
+        steps: list[PlannedStep] = []
+        once = Once()
+        for entry, gate in self.gated_steps(targets, outputs):
+            for target in targets:
+                steps.append(self.plan_step(entry, target, gate, outputs, once))
+        return Plan(
+            self.playbook_id,
+            self.playbook.version,
+            tuple(target.ref.arn for target in targets),
+            tuple(steps),
+        )
+
+    def gated_steps(
+        self, targets: Sequence[Ec2Instance], outputs: Mapping[str, Any]
+    ) -> list[tuple[RunStep, str]]:
+        """Every step with the id of the last gate that stands before it."""
+        gate = ""
+        found: list[tuple[RunStep, str]] = []
+        for entry in self.playbook.steps:
+            if isinstance(entry, Approve):
+                if self.gate_needed(entry, targets, outputs)[0]:
+                    gate = entry.approve.id
+            elif isinstance(entry, Parallel):
+                found.extend((step, gate) for step in entry.parallel)
+            elif isinstance(entry, RunStep):
+                found.append((entry, gate))
+        return found
+
+
+class Execution:
+    """One incident being carried out by this process, which holds its lease."""
+
+    def __init__(self, incident_id: str, surroundings: Surroundings) -> None:
+        self.id = incident_id
+        self.around = surroundings
+        self.journal = surroundings.journal
+        self.recorder = Recorder(
+            surroundings.journal,
+            incident_id,
+            listener=surroundings.listener,
+            progress=surroundings.progress,
+        )
+        incident = self.incident()
+        opened = incident.opened
+        self.playbook = Playbook.model_validate(opened["definition"])
+        self.mode = incident.mode
+        self.finding: Mapping[str, Any] = opened["finding"] or MANUAL
+        self.context = IncidentContext(
+            incident_id,
+            finding=str(self.finding.get("id", "manual")),
+            remote_addresses=tuple(self.finding.get("remote_addresses", ())),
+        )
+        self.planner = Planner(
+            incident.playbook,
+            self.playbook,
+            surroundings.playbooks,
+            surroundings.connections,
+            self.context,
+            self.finding,
+        )
+        self.refs = incident.targets
+        self.facts: dict[TargetRef, Ec2Instance] = {}
+        self.plan = Plan(incident.playbook, self.playbook.version, (), ())
+        self.outputs: dict[str, dict[str, Any]] = incident.outputs()
+        self.calm = threading.Event()
+        self.failures: list[str] = []
+        budgets = surroundings.playbooks.guardrails.budgets
+        self.guard = Guardrails(
+            protected_rules(surroundings.playbooks),
+            budgets.changes_per_account_per_hour,
+            Spent(self.journal, self.mode),
+        )
+        self._once = Once()
+        self._threads = ThreadPoolExecutor(surroundings.parallel_steps, thread_name_prefix="step")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tasks: dict[object, asyncio.Task[None]] = {}
+        self._unverified: list[tuple[RunStep, TargetRef]] = []
+
+    def incident(self) -> Incident:
+        return fold(self.journal.records(self.id))
+
+    async def prepare(self) -> Plan:
+        """Read the facts and make the plan, and ask for the first gate's decision.
+
+        Raises UnknownTarget, NotContainable, ProtectedResource and what reads raise.
+        """
+        self._loop = asyncio.get_running_loop()
+        self.facts = await self._in_thread(lambda: self.planner.read(self.refs))
+        for target in self.facts.values():
+            self.guard.check_resource(target.resource, "Nothing was done to it.")
+        self.plan = await self._in_thread(lambda: self.planner.plan(self.targets, self.outputs))
+        self._record_plan("the facts were read")
+        await self._ask_first()
+        return self.plan
+
+    @property
+    def targets(self) -> list[Ec2Instance]:
+        return [self.facts[ref] for ref in self.refs]
+
+    async def walk(self, perform: Perform, pass_: Pass) -> None:
+        """Go through the playbook. ``perform`` runs a step, ``pass_`` waits at a gate.
+
+        Raises Denied, StepFailed, Interrupted, WaitingForPeople.
+        """
+        for entry in self.playbook.steps:
+            await self._enter(entry, perform, pass_)
+        await self.verify_all()
+
+    async def directly(self) -> None:
+        """Go through the playbook without anybody watching."""
+        await self.walk(self.step, self.gate)
+
+    async def step(self, entry: RunStep) -> None:
+        """Run a step on every target, once, whoever asks."""
+        await self._shared(("step", entry.id), lambda: self._step(entry))
+
+    async def gate(self, entry: Approve) -> None:
+        """Wait until the gate is open, once, whoever asks. Raises Denied, WaitingForPeople."""
+        await self._shared(("gate", entry.approve.id), lambda: self._gate(entry))
+
+    async def verify_all(self) -> None:
+        """Verify what has not been verified yet, on fresh facts."""
+        await self._shared(("verify", "end"), self._verify)
+
+    def from_elsewhere(self, work: Coroutine[Any, Any, None]) -> Awaitable[None]:
+        """Await work of this execution from another thread's event loop."""
+        if self._loop is None:
+            raise RuntimeError("prepare() comes first")
+        return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _enter(self, entry: Entry, perform: Perform, pass_: Pass) -> None:
+        if isinstance(entry, Approve):
+            await pass_(entry)
+        elif isinstance(entry, Manual):
+            self._ask_people(entry)
+        elif isinstance(entry, Parallel):
+            await _all(perform(step) for step in entry.parallel)
+        else:
+            if STEPS[entry.step].waits:
+                await self._shared(("verify", entry.id), self._verify)
+                self.calm.set()
+            await perform(entry)
+
+    async def _shared(self, key: object, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        if key not in self._tasks:
+            self._tasks[key] = asyncio.ensure_future(work())
+        await asyncio.shield(self._tasks[key])
+
+    # Steps
+
+    async def _step(self, entry: RunStep) -> None:
+        errors = [
+            error
+            for error in await asyncio.gather(
+                *(self._step_on(entry, ref) for ref in self.refs), return_exceptions=True
+            )
+            if error is not None
+        ]
+        for error in errors:
+            if not isinstance(error, ClampdownError) or isinstance(error, (Interrupted, Denied)):
+                raise error
+        if errors:
+            self.failures.extend(f"{entry.id}: {error}" for error in errors)
+            if entry.on_failure_or_default(STEPS[entry.step]) == "stop":
+                raise StepFailed(
+                    f"{entry.id} failed: {errors[0]}",
+                    advice=f"What was done stays done. Mend it, then `clampdown resume {self.id}`.",
+                )
+
+    async def _step_on(self, entry: RunStep, ref: TargetRef) -> None:
+        planned = self._planned(entry, ref)
+        if planned.skipped:
+            self._finish(entry, ref, "skipped", {}, planned.skipped)
+            return
+        self._require_approval(planned)
+        self.recorder.append(
+            "step.started", {"step": entry.id, "name": entry.step, "target": ref.arn}
+        )
+        ledger = JournalLedger(self.recorder, entry.id, ref, mode=self.mode)
+        try:
+            outputs = await self._try(entry, ref, ledger)
+        except Interrupted:
+            raise
+        except ClampdownError as error:
+            self._finish(entry, ref, "failed", {}, str(error))
+            raise
+        self.outputs[entry.id] = outputs
+        self._finish(entry, ref, "done" if ledger.changes else "unchanged", outputs, "")
+        if STEPS[entry.step].waits:
+            await self._in_thread(lambda: self._verify_one(entry, ref, self.planner.read([ref])))
+        else:
+            self._unverified.append((entry, ref))
+
+    async def _try(self, entry: RunStep, ref: TargetRef, ledger: JournalLedger) -> dict[str, Any]:
+        for attempt in range(1, TRIES + 1):
+            try:
+                outputs: dict[str, Any] = await self._in_thread(
+                    lambda: self._contain(entry, ref, ledger)
+                )
+                return outputs
+            except (AccessDenied, Throttled):
+                raise
+            except (OutcomeUnknown, PlanChanged, AwsRefused):
+                # Read again what is there, and do only what is missing.
+                if attempt == TRIES:
+                    raise
+                await self._look_again(entry, ref)
+        raise RuntimeError("unreachable: the last try returns or raises")
+
+    def _contain(self, entry: RunStep, ref: TargetRef, ledger: JournalLedger) -> dict[str, Any]:
+        target = self.facts[ref]
+        params = self.planner.params(entry, self.planner.context(target, self.outputs))
+        outputs = STEPS[entry.step]().contain(self._live(entry, ref, ledger), target, params)
+        return dict(outputs or {})
+
+    def _live(self, entry: RunStep, ref: TargetRef, ledger: JournalLedger) -> LiveAws:
+        return LiveAws(
+            self.around.connections,
+            Where(ref.account, ref.region),
+            self.context,
+            ledger=ledger,
+            guard=self.guard,
+            permit=Permit(self._planned(entry, ref)),
+            once=self._once,
+            stop=self.around.stop,
+        )
+
+    async def _look_again(self, entry: RunStep, ref: TargetRef) -> None:
+        """Fresh facts and a fresh plan for one step; approval again if it asks for something new."""
+        self._once = Once()
+        self.facts.update(await self._in_thread(lambda: self.planner.read([ref])))
+        before = self._planned(entry, ref)
+        after = await self._in_thread(
+            lambda: self.planner.plan_step(
+                entry, self.facts[ref], before.gate, self.outputs, self._once
+            )
+        )
+        self._once = Once()
+        self._replace_planned(after)
+        if not _covered(before, after):
+            self._record_plan(f"{entry.id} found something else than planned")
+            if before.gate:
+                await self._gate(self._gate_entry(before.gate))
+
+    def _finish(
+        self, entry: RunStep, ref: TargetRef, status: str, outputs: dict[str, Any], error: str
+    ) -> None:
+        self.recorder.append(
+            "step.finished",
+            {
+                "step": entry.id,
+                "name": entry.step,
+                "target": ref.arn,
+                "status": status,
+                "outputs": outputs,
+                "error": error,
+            },
+        )
+
+    # Verification
+
+    async def _verify(self) -> None:
+        pending_checks, self._unverified = self._unverified, []
+        for attempt in range(1, TRIES + 1):
+            if not pending_checks:
+                return
+            fresh = await self._in_thread(lambda: self.planner.read(self.refs))
+            self.facts.update(fresh)
+            failed: list[tuple[RunStep, TargetRef, NotContained]] = []
+            for entry, ref in pending_checks:
+                try:
+                    self._verify_one(entry, ref, fresh, record=attempt == TRIES)
+                except NotContained as error:
+                    failed.append((entry, ref, error))
+            pending_checks = [(entry, ref) for entry, ref, _ in failed]
+            if failed and attempt == TRIES:
+                errors = "; ".join(str(error) for _, _, error in failed)
+                raise NotContained(
+                    f"Not contained, although every call was made: {errors}",
+                    advice="Somebody may be reverting it: look at CloudTrail, then resume.",
+                )
+            for entry, ref in pending_checks:
+                await self._look_again(entry, ref)
+                ledger = JournalLedger(self.recorder, entry.id, ref, mode=self.mode)
+                await self._try(entry, ref, ledger)
+
+    def _verify_one(
+        self,
+        entry: RunStep,
+        ref: TargetRef,
+        fresh: Mapping[TargetRef, Ec2Instance],
+        *,
+        record: bool = True,
+    ) -> None:
+        target = fresh[ref]
+        params = self.planner.params(entry, self.planner.context(target, self.outputs))
+        where = Where(ref.account, ref.region)
+        reader = PlanningAws(self.around.connections, where, self.context, entry.id, Once())
+        body = {"step": entry.id, "target": ref.arn, "error": ""}
+        try:
+            STEPS[entry.step]().verify(reader, target, params)
+        except NotContained as error:
+            if record:
+                self.recorder.append("verify.failed", {**body, "error": str(error)})
+            raise
+        self.recorder.append("verify.passed", body)
+
+    # Gates and people
+
+    async def _ask_first(self) -> None:
+        for entry in self.playbook.steps:
+            if isinstance(entry, Approve) and await self._in_thread(partial(self._ask, entry)):
+                return
+
+    def _ask(self, entry: Approve) -> bool:
+        """Ask for the gate's decision where it is needed and was not asked for in vain."""
+        needed, why = self.planner.gate_needed(entry, self.targets, self.outputs)
+        gate = self._gate_state(entry)
+        if not needed:
+            if gate is None:
+                self.recorder.append("gate.skipped", {"gate": entry.approve.id, "why": why})
+            return False
+        if gate is None or gate.status in {"expired", "skipped"}:
+            self._request(entry, round_=gate.round + 1 if gate else 1)
+        return True
+
+    def _request(
+        self,
+        entry: Approve,
+        *,
+        round_: int,
+        differences: tuple[Sequence[str], Sequence[str]] = ((), ()),
+    ) -> None:
+        record = approvals.request(
+            self.journal, self.id, entry.approve, self.plan, round_=round_, differences=differences
+        )
+        self.recorder.show(record)
+
+    async def _gate(self, entry: Approve) -> None:
+        """Wait for the decision; hold it against a fresh plan; ask again if that has changed."""
+        await self._in_thread(lambda: self._ask(entry))
+        gate = await self._in_thread(lambda: self._gate_state(entry))
+        if gate is None or gate.status == "skipped":
+            return
+        reminded = datetime.now(UTC)
+        while True:
+            gate = await self._in_thread(lambda: self._gate_state(entry))
+            await self._in_thread(self.recorder.overhear)
+            if gate is None:
+                raise ApprovalMissing(f"The gate {entry.approve.id} was never asked for.")
+            if gate.status == "approved":
+                await self._in_thread(self._fresh_plan)
+                approved = Plan.from_json(gate.request["plan"])
+                now = self.plan.behind(gate.id)
+                if self._still(approved, now):
+                    return
+                self._request(entry, round_=gate.round + 1, differences=approved.differences(now))
+                self._record_plan("it changed after the approval")
+                continue
+            if gate.status == "denied":
+                why = "; ".join(vote.why for vote in gate.votes if vote.answer == "deny")
+                raise Denied(
+                    f"The gate {gate.id} was denied by {gate.decided_by}: {why}",
+                    advice="What stood before it stays done; `clampdown undo` takes it back.",
+                )
+            if gate.status == "expired" and not await self._in_thread(
+                partial(approvals.escalate, self.journal, self.id, gate)
+            ):
+                self.recorder.append("gate.expired", {"gate": gate.id})
+                raise Denied(
+                    f"Nobody decided the gate {gate.id} in time; no answer means no.",
+                    advice=f"`clampdown resume {self.id}` asks again.",
+                )
+            reminded = await self._wait_at(entry, gate, reminded)
+
+    async def _wait_at(
+        self, entry: Approve, gate: approvals.GateState, reminded: datetime
+    ) -> datetime:
+        if not self.around.wait_for_people:
+            self.recorder.append("incident.waiting", {"gate": gate.id})
+            raise WaitingForPeople(
+                f"The gate {gate.id} waits for {gate.needed} until {gate.expires_at:%H:%M:%S} UTC.",
+                advice=f"`clampdown approve {self.id} {gate.id}`, then `clampdown resume {self.id}`.",
+            )
+        if self.around.stop.is_set():
+            raise Interrupted("A stop was asked for while waiting for a decision.")
+        self.calm.set()
+        every = entry.approve.remind_every
+        if every and datetime.now(UTC) - reminded >= every:
+            self.recorder.append("gate.reminded", {"gate": gate.id, "needed": gate.needed})
+            reminded = datetime.now(UTC)
+        await asyncio.sleep(_POLL)
+        return reminded
+
+    def _still(self, approved: Plan, now: Plan) -> bool:
+        """Whether the fresh plan is the approved one.
+
+        Once part of it has been carried out, what is left must be covered by it; before that, it
+        must be the same call for call.
+        """
+        behind = {step.id for step in approved.steps}
+        begun = any(change.step in behind for change in self.incident().changes)
+        if not begun:
+            return approved.same_as(now)
+        return all(
+            (before := approved.step(step.id, step.target)) is not None and _covered(before, step)
+            for step in now.steps
+        )
+
+    def _fresh_plan(self) -> None:
+        self.facts.update(self.planner.read(self.refs))
+        self.plan = self.planner.plan(self.targets, self.outputs)
+        self._once = Once()
+
+    def _gate_state(self, entry: Approve) -> approvals.GateState | None:
+        return approvals.state(
+            self.journal.records(self.id), entry.approve.id, self.around.playbooks.approvers
+        )
+
+    def _gate_entry(self, gate_id: str) -> Approve:
+        for entry in self.playbook.steps:
+            if isinstance(entry, Approve) and entry.approve.id == gate_id:
+                return entry
+        raise ApprovalMissing(f"There is no gate {gate_id} in the playbook.")
+
+    def _require_approval(self, planned: PlannedStep) -> None:
+        if not planned.gate:
+            return
+        gate = self._gate_state(self._gate_entry(planned.gate))
+        if gate is None or gate.status != "approved":
+            self.recorder.append("gate.bypass_attempt", {"gate": planned.gate, "step": planned.id})
+            raise ApprovalMissing(
+                f"{planned.id} stands behind the gate {planned.gate}, which is not approved.",
+                advice="Nothing was sent.",
+            )
+
+    def _ask_people(self, entry: Manual) -> None:
+        task = entry.manual
+        if any(known.id == task.id for known in self.incident().manual):
+            return
+        self.recorder.append("manual.requested", {"id": task.id, "text": task.text, "by": task.by})
+
+    # Plans
+
+    def _planned(self, entry: RunStep, ref: TargetRef) -> PlannedStep:
+        planned = self.plan.step(entry.id, ref.arn)
+        if planned is None:
+            raise PlanChanged(f"{entry.id} on {ref.id} is not in the plan.")
+        return planned
+
+    def _replace_planned(self, fresh: PlannedStep) -> None:
+        self.plan = replace(
+            self.plan,
+            steps=tuple(
+                fresh if (step.id, step.target) == (fresh.id, fresh.target) else step
+                for step in self.plan.steps
+            ),
+        )
+
+    def _record_plan(self, why: str) -> None:
+        self.recorder.append("plan.made", {"plan": self.plan.to_json(), "why": why})
+
+    async def _in_thread(self, work: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def protected_rules(playbooks: Playbooks) -> list[Protected]:
+    """The protected list of playbooks.yaml as the guardrails read it."""
+    return [
+        Protected(tags=getattr(rule, "tag", None), arn=getattr(rule, "arn", None))
+        for rule in playbooks.guardrails.protected
+    ]
+
+
+def open_incident(
+    journal: Journal,
+    incident_id: str,
+    *,
+    playbook_id: str,
+    playbooks: Playbooks,
+    refs: Sequence[TargetRef],
+    finding: Mapping[str, Any] | None,
+    requester: Any,
+    simulate: str,
+    reason: str,
+    proposed: bool = False,
+    automatic: bool = False,
+) -> None:
+    """Write an incident's first record. From here on it exists, and its playbook is fixed."""
+    playbook = playbooks.playbooks[playbook_id]
+    journal.append(
+        incident_id,
+        "incident.opened",
+        {
+            "playbook": playbook_id,
+            "version": playbook.version,
+            "definition": playbook.to_json(),
+            "targets": [ref_to_json(ref) for ref in refs],
+            "finding": dict(finding) if finding else None,
+            "simulate": simulate,
+            "reason": reason,
+            "proposed": proposed,
+            "automatic": automatic,
+        },
+        requester,
+    )
+
+
+def _covered(before: PlannedStep, after: PlannedStep) -> bool:
+    """Whether everything that is planned now was planned, and so approved, before."""
+    allowed = (*before.changes, *before.contingent)
+    return all(
+        any(matches(known.call, change.call) for known in allowed) for change in after.changes
+    )
+
+
+def _resolve(value: Any, context: Mapping[str, Any]) -> Any:
+    try:
+        return resolve(value, context)
+    except MissingValue as missing:
+        # What an earlier step will return isn't there yet when the plan is made.
+        if missing.path.startswith("steps."):
+            return pending(missing.path)
+        raise
+
+
+def _place(where: Where) -> tuple[str, str]:
+    return where.account, where.region
+
+
+async def _all(works: Any) -> None:
+    """Await all, to their ends, and then raise the first error."""
+    results = await asyncio.gather(*works, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result

@@ -1,0 +1,61 @@
+"""Putting the corrections of all services into moto, once in a process."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import version
+
+MOTO_VERSION = "5.2.5"
+_ENVIRONMENT = {
+    # The 600 public images that moto brings along own 1,300 snapshots.
+    "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
+    "MOTO_IAM_LOAD_MANAGED_POLICIES": "false",
+    # The handlers of flows are told by their own lock; moto needs no other account than the caller's.
+    "MOTO_ALLOW_NONEXISTENT_REGION": "false",
+}
+_applied = False
+
+
+class WrongMoto(RuntimeError):
+    """The installed moto is not the one whose behaviour is corrected here."""
+
+
+def apply() -> None:
+    """Correct moto in this process, where that has not been done.
+
+    Raises WrongMoto where another version is installed: the corrections reach into moto's own
+    classes, and would silently do nothing, or harm, in another.
+    """
+    global _applied  # noqa: PLW0603
+    if _applied:
+        return
+    installed = version("moto")
+    if installed != MOTO_VERSION:
+        raise WrongMoto(
+            f"The simulated AWS needs moto {MOTO_VERSION}; {installed} is installed. "
+            f"Install it: pip install 'moto=={MOTO_VERSION}'."
+        )
+    os.environ.update(_ENVIRONMENT)
+    from flows.gameday.aws import (
+        autoscaling,
+        groups,
+        instances,
+        interfaces,
+        load_balancers,
+        network_acls,
+        snapshots,
+        volumes,
+    )
+
+    for service in (
+        instances,
+        interfaces,
+        groups,
+        network_acls,
+        volumes,
+        snapshots,
+        load_balancers,
+        autoscaling,
+    ):
+        service.correct()
+    _applied = True

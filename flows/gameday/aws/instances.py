@@ -1,0 +1,238 @@
+"""EC2 instances: attributes, metadata options, spot, and states in which nothing can be changed."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from flows.gameday.aws.errors import ec2_error
+
+_ID = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
+_ATTRIBUTES = (
+    "DisableApiStop",
+    "DisableApiTermination",
+    "EbsOptimized",
+    "EnaSupport",
+    "Groups",
+    "InstanceInitiatedShutdownBehavior",
+    "InstanceType",
+    "Kernel",
+    "Ramdisk",
+    "SourceDestCheck",
+    "SriovNetSupport",
+    "UserData",
+)
+_PROTECTIONS = {
+    "DisableApiTermination": "disableApiTermination",
+    "DisableApiStop": "disableApiStop",
+}
+
+
+def correct() -> None:
+    """Have instances keep exactly what was set on them, and refuse what AWS refuses."""
+    _attributes()
+    _metadata_options()
+    _ids()
+    _life()
+
+
+def _attributes() -> None:
+    from moto.core.responses import EmptyResult
+    from moto.ec2.responses.instances import InstanceResponse
+
+    modify = InstanceResponse.modify_instance_attribute
+
+    def modify_instance_attribute(self: Any) -> Any:
+        instance = _modifiable(self.ec2_backend, self._get_param("InstanceId"))
+        given = _given(self)
+        # "You can specify only one attribute at a time" (ModifyInstanceAttribute).
+        if len(given) > 1 or (given and self._get_param("BlockDeviceMappings")):
+            raise ec2_error(
+                "InvalidParameterCombination",
+                "Fields for multiple attribute types specified: " + ", ".join(sorted(given)),
+            )
+        for name, value in given.items():
+            if name == "InstanceInitiatedShutdownBehavior":
+                return _shutdown_behavior(instance, value)
+            if name in _PROTECTIONS:
+                return _protection(instance, name, value)
+        mappings = self._get_param("BlockDeviceMappings", [])
+        if mappings:
+            return _delete_on_termination(instance, mappings)
+        # moto takes every attribute that it doesn't know for a change of groups to none.
+        return modify(self)
+
+    def _shutdown_behavior(instance: Any, value: Any) -> Any:
+        if value not in ("stop", "terminate"):
+            raise ec2_error(
+                "InvalidParameterValue",
+                f"Invalid value '{value}' for instanceInitiatedShutdownBehavior",
+            )
+        instance.instance_initiated_shutdown_behavior = value
+        return EmptyResult()
+
+    def _protection(instance: Any, name: str, value: Any) -> Any:
+        on = str(value).lower() == "true"
+        if on and instance.lifecycle == "spot":
+            # "You can't enable termination protection for Spot Instances" and "… stop protection
+            # for Spot Instances" (ModifyInstanceAttribute, DisableApiTermination, DisableApiStop).
+            raise ec2_error(
+                "UnsupportedOperation",
+                f"You can't modify the attribute '{_PROTECTIONS[name]}' of a Spot Instance.",
+            )
+        attribute = "disable_api_stop" if name == "DisableApiStop" else "disable_api_termination"
+        setattr(instance, attribute, on)
+        return EmptyResult()
+
+    def _delete_on_termination(instance: Any, mappings: list[dict[str, Any]]) -> Any:
+        for mapping in mappings:
+            if mapping.get("DeviceName") not in instance.block_device_mapping:
+                raise ec2_error(
+                    "InvalidInstanceAttributeValue",
+                    f"No device is currently mapped at {mapping.get('DeviceName')}",
+                )
+        for mapping in mappings:
+            # "DeleteOnTermination … Default: true" where it is left out (ModifyInstanceAttribute).
+            wanted = mapping.get("Ebs", {}).get("DeleteOnTermination", True)
+            instance.block_device_mapping[mapping["DeviceName"]].delete_on_termination = wanted
+        return EmptyResult()
+
+    InstanceResponse.modify_instance_attribute = modify_instance_attribute
+
+
+def _metadata_options() -> None:
+    from moto.ec2.models import EC2Backend
+
+    def modify(
+        self: Any,
+        instance_id: str,
+        http_tokens: str | None = None,
+        hop_limit: int | None = None,
+        http_endpoint: str | None = None,
+        dry_run: bool | None = False,
+        http_protocol: str | None = None,
+        metadata_tags: str | None = None,
+    ) -> Any:
+        # "If you don't specify a value, … the existing state is maintained"
+        # (ModifyInstanceMetadataOptions); moto empties what isn't given.
+        options = _modifiable(self, instance_id).metadata_options
+        given = {
+            "http_tokens": http_tokens,
+            "http_put_response_hop_limit": hop_limit,
+            "http_endpoint": http_endpoint,
+            "http_protocol_ipv6": http_protocol,
+            "instance_metadata_tags": metadata_tags,
+        }
+        for name, value in given.items():
+            if value is not None:
+                setattr(options, name, value)
+        return options
+
+    EC2Backend.modify_instance_metadata_options = modify
+
+
+def _ids() -> None:
+    from moto.ec2.models import EC2Backend
+
+    # "InvalidInstanceID.Malformed: The specified instance ID is malformed" (EC2 error codes); moto
+    # says of any unknown text that there is no such instance.
+    get = EC2Backend.get_instance
+    several = EC2Backend.get_multi_instances_by_id
+    reservations = EC2Backend.get_reservations_by_instance_ids
+
+    def get_instance(self: Any, instance_id: str) -> Any:
+        _well_formed([instance_id])
+        return get(self, instance_id)
+
+    def get_multi_instances_by_id(self: Any, instance_ids: list[str], filters: Any = None) -> Any:
+        _well_formed(instance_ids)
+        return several(self, instance_ids, filters)
+
+    def get_reservations_by_instance_ids(
+        self: Any, instance_ids: list[str], filters: Any = None
+    ) -> Any:
+        _well_formed(instance_ids)
+        return reservations(self, instance_ids, filters)
+
+    EC2Backend.get_instance = get_instance
+    EC2Backend.get_multi_instances_by_id = get_multi_instances_by_id
+    EC2Backend.get_reservations_by_instance_ids = get_reservations_by_instance_ids
+
+
+def _life() -> None:
+    from moto.ec2.models import EC2Backend
+    from moto.ec2.models.instances import Instance
+
+    # DescribeInstances says InstanceLifecycle: spot of a Spot Instance.
+    Instance.instance_lifecycle = property(lambda instance: instance.lifecycle)
+
+    # The root volume is attached at the image's root device (Image.RootDeviceName).
+    def setup_defaults(self: Any) -> None:
+        volume = self.ec2_backend.create_volume(size=8, zone_name=self.availability_zone)
+        self.ec2_backend.attach_volume(volume.id, self.id, self.root_device_name, True)
+
+    Instance.setup_defaults = setup_defaults
+
+    # An instance launched from a launch template has the template's instance profile and metadata
+    # options (RequestLaunchTemplateData).
+    run = EC2Backend.run_instances
+
+    def run_instances(self: Any, *arguments: Any, **named: Any) -> Any:
+        template = named.get("launch_template")
+        data = self._get_template_from_args(template).data if template else {}
+        if data.get("MetadataOptions"):
+            options = {**data["MetadataOptions"], **(named.get("metadata_options") or {})}
+            named["metadata_options"] = options
+        reservation = run(self, *arguments, **named)
+        profile = data.get("IamInstanceProfile")
+        own = named.get("iam_instance_profile_name") or named.get("iam_instance_profile_arn")
+        for instance in reservation.instances if profile and not own else []:
+            self.associate_iam_instance_profile(
+                instance.id, profile.get("Name"), profile.get("Arn")
+            )
+        return reservation
+
+    EC2Backend.run_instances = run_instances
+
+    # An interface that isn't deleted on termination is available again afterwards.
+    terminate = Instance.terminate
+
+    def terminate_instance(self: Any) -> Any:
+        result = terminate(self)
+        for eni in self.nics.values():
+            if eni.id in self.ec2_backend.enis and eni.instance is self:
+                eni.instance, eni.attachment_id, eni.attach_time = None, None, None
+                eni.status, eni.device_index = "available", None
+        return result
+
+    Instance.terminate = terminate_instance
+
+
+def _given(response: Any) -> dict[str, Any]:
+    """The attributes that a ModifyInstanceAttribute sets, by their names in the API."""
+    attribute = response._get_param("Attribute")
+    if attribute is not None:
+        name = "Groups" if attribute == "groupSet" else attribute[0].upper() + attribute[1:]
+        return {name: response._get_param("Value")}
+    given = {name: response._get_param(name) for name in _ATTRIBUTES}
+    return {
+        name: value.get("Value") if isinstance(value, dict) else value
+        for name, value in given.items()
+        if value is not None
+    }
+
+
+def _modifiable(backend: Any, instance_id: str) -> Any:
+    instance = backend.get_instance(instance_id)
+    if instance.state in ("terminated", "shutting-down"):
+        raise ec2_error(
+            "IncorrectInstanceState",
+            f"The instance '{instance_id}' is in state '{instance.state}' and can't be modified.",
+        )
+    return instance
+
+
+def _well_formed(instance_ids: list[str]) -> None:
+    for instance_id in instance_ids:
+        if not _ID.fullmatch(str(instance_id)):
+            raise ec2_error("InvalidInstanceID.Malformed", f'Invalid id: "{instance_id}"')

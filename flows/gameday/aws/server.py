@@ -1,0 +1,330 @@
+"""A simulated AWS behind HTTP on this machine, for tests, game days, the sandbox and the demo."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from flows.gameday.aws import corrections, settings
+from flows.gameday.aws.faults import Fault, Faults, error_answer
+from flows.gameday.aws.recording import Calls, Request
+
+ACCOUNT = "123456789012"
+CONTROL = "/_clampdown/"
+_HOST = "127.0.0.1"
+_XML_CODE = re.compile(rb"<Code>([^<]+)</Code>")
+_LOG = logging.getLogger(__name__)
+
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+
+
+class AlreadyRunning(RuntimeError):
+    """There is a simulated AWS in this process already; moto's state is one to a process."""
+
+
+class _ConnectionCut(ConnectionAbortedError):
+    """The caller's connection is cut on purpose."""
+
+
+@dataclass
+class SimulatedAws:
+    """moto behind HTTP, corrected to what AWS documents, with faults, latency and a record.
+
+    ``port`` 0 takes a free one; it listens on 127.0.0.1 and nowhere else. ``latency`` is added to
+    every call. The other settings are those of :class:`flows.gameday.aws.settings.Settings`.
+    Use it as a context manager, or with :meth:`start` and :meth:`stop`.
+
+    Any credentials are accepted; they belong to account 123456789012, unless they are those of a
+    role that was assumed in another account.
+
+    From another process it is controlled over HTTP: GET /_clampdown/health, GET /_clampdown/calls,
+    POST /_clampdown/reset, POST /_clampdown/faults (one fault or a list of them; an empty list
+    clears), POST /_clampdown/config (settings by name).
+    """
+
+    port: int = 0
+    latency: timedelta = timedelta(0)
+    snapshot_seconds: float = 0.0
+    drain_seconds: float = 0.0
+    stack_seconds: float = 0.0
+    groups_per_vpc: int = 2500
+    seed: int = 0
+    calls: Calls = field(default_factory=Calls, init=False, repr=False)
+    _faults: Faults = field(default_factory=Faults, init=False, repr=False)
+    _moto_lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+    _server: Any = field(default=None, init=False, repr=False)
+    _thread: threading.Thread | None = field(default=None, init=False, repr=False)
+    _dispatch: Any = field(default=None, init=False, repr=False)
+
+    def start(self) -> SimulatedAws:
+        """Start answering. Raises AlreadyRunning, WrongMoto, and OSError where the port is taken."""
+        if not _RUNNING.acquire(blocking=False):
+            raise AlreadyRunning("A simulated AWS is running in this process already.")
+        try:
+            corrections.apply()
+            self._open()
+        except BaseException:
+            _RUNNING.release()
+            raise
+        self.reset()
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, name="simulated-aws", daemon=True
+        )
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Stop answering and forget everything. Does nothing where it isn't running."""
+        if self._thread is None:
+            return
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+        self._thread = None
+        with self._moto_lock:
+            _forget()
+        _RUNNING.release()
+
+    def __enter__(self) -> SimulatedAws:
+        return self.start()
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """The endpoint for every service."""
+        return f"http://{_HOST}:{self._server.server_address[1]}"
+
+    def reset(self) -> None:
+        """Empty all accounts, forget calls and faults, and go back to the settings it began with."""
+        self.configure(
+            latency_seconds=self.latency.total_seconds(),
+            snapshot_seconds=self.snapshot_seconds,
+            drain_seconds=self.drain_seconds,
+            stack_seconds=self.stack_seconds,
+            groups_per_vpc=self.groups_per_vpc,
+            seed=self.seed,
+        )
+        self.clear_faults()
+        with self._moto_lock:
+            _forget()
+            _seed(settings.SETTINGS.seed)
+        self.calls.clear()
+
+    def configure(self, **values: float | int) -> None:
+        """Change settings by name until the next reset. Raises ValidationError."""
+        settings.configure(**values)
+
+    def fault(self, rule: Fault) -> None:
+        """Have calls that match meet this fault, until :meth:`clear_faults`."""
+        self._faults.add(rule)
+
+    def clear_faults(self) -> None:
+        self._faults.clear()
+
+    def _open(self) -> None:
+        from moto.moto_server.werkzeug_app import (
+            DomainDispatcherApplication,
+            MotoRequestHandler,
+            create_backend_app,
+        )
+        from werkzeug.serving import make_server
+
+        base: Any = MotoRequestHandler
+
+        class Handler(base):  # type: ignore[misc]
+            # One connection serves many calls, and small answers are sent at once.
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def log_request(self, *arguments: Any) -> None:
+                """Calls are recorded, not logged."""
+
+        self._dispatch = DomainDispatcherApplication(create_backend_app)
+        self._server = make_server(
+            _HOST, self.port, self._answer, threaded=True, request_handler=Handler
+        )
+
+    def _answer(self, environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        body = environ["wsgi.input"].read(length) if length else b""
+        if environ["PATH_INFO"].startswith(CONTROL):
+            status, answer = self._control(environ["REQUEST_METHOD"], environ["PATH_INFO"], body)
+            start(status, _headers(answer, "application/json"))
+            return [answer]
+        # Slept before the lock is taken, so that calls made side by side wait side by side.
+        time.sleep(settings.SETTINGS.latency_seconds)
+        request = Request.read(environ, body)
+        fault = self._faults.meet(request.service, request.operation, request.parameters)
+        if fault is not None and fault.effect == "latency":
+            time.sleep(fault.seconds)
+            fault = None
+        return self._carry_out(environ, body, request, fault, start)
+
+    def _carry_out(
+        self,
+        environ: dict[str, Any],
+        body: bytes,
+        request: Request,
+        fault: Fault | None,
+        start: StartResponse,
+    ) -> Iterable[bytes]:
+        began = time.monotonic()
+        at = datetime.now(UTC)
+        with self._moto_lock:
+            if fault is None or fault.effect == "lost_answer":
+                status, headers, answer = self._moto(environ, body, request)
+            elif fault.effect == "error":
+                answer, kind = error_answer(
+                    request.service, fault.code, fault.message or fault.code
+                )
+                headers = [*_headers(answer, kind), ("x-amzn-errortype", fault.code)]
+                status = f"{fault.status} Error"
+            else:
+                status, headers, answer = "0 Dropped", [], b""
+            code = int(status.split()[0])
+            self.calls.add(
+                request.recorded(
+                    _account_of(request.access_key),
+                    at,
+                    time.monotonic() - began,
+                    code,
+                    _error_code(code, headers, answer),
+                )
+            )
+        if fault is not None and fault.effect in ("drop", "lost_answer"):
+            _cut(environ)
+        start(status, headers)
+        return [answer]
+
+    def _moto(
+        self, environ: dict[str, Any], body: bytes, request: Request
+    ) -> tuple[str, list[tuple[str, str]], bytes]:
+        """moto's answer. What moto can't do is said in AWS's form, with a status that no client
+        repeats."""
+        environ["wsgi.input"] = io.BytesIO(body)
+        begun: list[tuple[str, list[tuple[str, str]]]] = []
+
+        def start(status: str, headers: list[tuple[str, str]], *_: object) -> Callable[..., None]:
+            begun.append((status, headers))
+            return lambda data: None
+
+        try:
+            answer = b"".join(self._dispatch(environ, start))
+        except NotImplementedError as error:
+            return _not_simulated(request, str(error))
+        except Exception as error:
+            _LOG.exception("%s:%s can't be simulated", request.service, request.operation)
+            return _not_simulated(request, f"{type(error).__name__}: {error}")
+        status, headers = begun[-1]
+        if status.startswith(("404", "500")) and answer[:15].lower().startswith(b"<!doctype html"):
+            return _not_simulated(request, "moto has no such operation")
+        return status, headers, answer
+
+    def _control(self, method: str, path: str, body: bytes) -> tuple[str, bytes]:
+        name = path.removeprefix(CONTROL)
+        try:
+            data = json.loads(body or b"null")
+            answer = self._controlled(method, name, data)
+        except (ValidationError, TypeError, ValueError) as error:
+            return "400 Bad Request", json.dumps({"error": str(error)}).encode()
+        if answer is None:
+            return "404 Not Found", json.dumps({"error": f"no {method} {path}"}).encode()
+        return "200 OK", json.dumps(answer, default=str).encode()
+
+    def _controlled(self, method: str, name: str, data: Any) -> Mapping[str, Any] | None:
+        match method, name:
+            case "GET", "health":
+                return {"healthy": True, "url": self.url, "account": ACCOUNT}
+            case "GET", "calls":
+                return {"calls": [call.to_json() for call in self.calls]}
+            case "POST", "reset":
+                self.reset()
+                return {}
+            case "POST", "faults":
+                faults = [Fault.model_validate(item) for item in _listed(data)]
+                if not faults:
+                    self.clear_faults()
+                for fault in faults:
+                    self.fault(fault)
+                return {"added": len(faults)}
+            case "POST", "config":
+                self.configure(**(data or {}))
+                return settings.SETTINGS.model_dump()
+        return None
+
+
+_RUNNING = threading.Lock()
+
+
+def _listed(data: Any) -> list[Any]:
+    if data is None:
+        return []
+    return data if isinstance(data, list) else [data]
+
+
+def _headers(answer: bytes, kind: str) -> list[tuple[str, str]]:
+    return [("Content-Type", kind), ("Content-Length", str(len(answer)))]
+
+
+def _not_simulated(request: Request, why: str) -> tuple[str, list[tuple[str, str]], bytes]:
+    code = "NotSimulated"
+    answer, kind = error_answer(
+        request.service,
+        code,
+        f"The simulated AWS can't do {request.service}:{request.operation}: {why}",
+    )
+    return "501 Not Implemented", [*_headers(answer, kind), ("x-amzn-errortype", code)], answer
+
+
+def _error_code(status: int, headers: Iterable[tuple[str, str]], answer: bytes) -> str:
+    if 0 < status < 400:
+        return ""
+    for name, value in headers:
+        if name.lower() == "x-amzn-errortype":
+            return value.split(":", 1)[0]
+    found = _XML_CODE.search(answer)
+    if found:
+        return found.group(1).decode()
+    try:
+        return str(json.loads(answer).get("__type", "")).rsplit("#", 1)[-1]
+    except (ValueError, AttributeError):
+        return ""
+
+
+def _cut(environ: Mapping[str, Any]) -> None:
+    import socket
+
+    connection = environ.get("werkzeug.socket")
+    if connection is not None:
+        connection.shutdown(socket.SHUT_RDWR)
+    raise _ConnectionCut
+
+
+def _account_of(access_key: str) -> str:
+    from moto.iam.models import get_account_id_from
+
+    return str(get_account_id_from(access_key))
+
+
+def _forget() -> None:
+    from moto.core.base_backend import BackendDict
+
+    BackendDict.reset()
+
+
+def _seed(seed: int) -> None:
+    from moto.moto_api._internal import mock_random
+
+    mock_random.seed(seed)

@@ -1,0 +1,64 @@
+"""What the simulated AWS can be told: how long things take, and how much there may be of them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Settings(BaseModel):
+    """Settings of a simulated AWS. Changed while it runs, they hold for what comes after.
+
+    ``latency_seconds`` is added to every call; calls made side by side wait side by side.
+    ``snapshot_seconds`` is how long a snapshot is pending, ``drain_seconds`` how long a target
+    drains after its deregistration, ``stack_seconds`` how long a CloudFormation stack is in
+    progress. ``groups_per_vpc`` is the quota of security groups in a VPC. ``seed`` makes the ids
+    of resources the same in every run; it counts from the next reset on.
+    """
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    latency_seconds: float = Field(0.0, ge=0)
+    snapshot_seconds: float = Field(0.0, ge=0)
+    drain_seconds: float = Field(0.0, ge=0)
+    stack_seconds: float = Field(0.0, ge=0)
+    # "VPC security groups per Region: 2,500" is the quota closest to one per VPC (Amazon VPC
+    # quotas); a test lowers it.
+    groups_per_vpc: int = Field(2500, ge=1)
+    seed: int = 0
+
+
+# moto's state is global to the process, and so are the settings of what corrects it.
+SETTINGS = Settings()
+
+
+def configure(**values: float | int) -> None:
+    """Change settings; those not named stay. Raises ValidationError for unknown names."""
+    checked = Settings.model_validate({**SETTINGS.model_dump(), **values})
+    for name in Settings.model_fields:
+        setattr(SETTINGS, name, getattr(checked, name))
+
+
+@dataclass(frozen=True)
+class Taking:
+    """Something that was begun and takes its time."""
+
+    began: float
+    seconds: float
+
+    @classmethod
+    def now(cls, seconds: float) -> Taking:
+        return cls(time.monotonic(), seconds)
+
+    @property
+    def share(self) -> float:
+        """How much of it has passed, 0 to 1."""
+        if self.seconds <= 0:
+            return 1.0
+        return min(1.0, (time.monotonic() - self.began) / self.seconds)
+
+    @property
+    def over(self) -> bool:
+        return self.share >= 1.0

@@ -1,0 +1,75 @@
+"""``clampdown sandbox``: a simulated AWS with a small account in it, until Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from datetime import timedelta
+from typing import TextIO
+
+from flows.console.terminal import console, shown, table
+from flows.gameday.aws.server import SimulatedAws
+from flows.gameday.worlds import WorldIds, build, load_world
+from runbooks.errors import ClampdownError
+
+SNAPSHOT_SECONDS = 3.0
+DRAINING_SECONDS = 30.0
+STACK_SECONDS = 4.0
+
+
+def serve_sandbox(*, port: int, latency: timedelta, as_json: bool, out: TextIO) -> None:
+    """Start the simulated AWS, build the small world, print its ids, and stay until Ctrl-C.
+
+    Raises ClampdownError where the port is taken.
+    """
+    try:
+        aws = SimulatedAws(
+            port=port,
+            snapshot_seconds=SNAPSHOT_SECONDS,
+            draining_seconds=DRAINING_SECONDS,
+            stack_seconds=STACK_SECONDS,
+        ).start()
+    except (OSError, SystemExit) as error:
+        raise ClampdownError(
+            f"The sandbox can't listen on port {port}.", advice="Take another --port, or 0."
+        ) from error
+    try:
+        world = build(load_world("small"), aws.url)
+        aws.latency = latency
+        aws.calls.clear()
+        _announce(world, as_json, out)
+        _until_interrupted()
+    finally:
+        aws.stop()
+
+
+def _announce(world: WorldIds, as_json: bool, out: TextIO) -> None:
+    if as_json:
+        document = {
+            "url": world.url,
+            "account": world.account,
+            "region": world.region,
+            "ids": world.ids,
+        }
+        print(json.dumps(document, indent=2), file=out, flush=True)
+        return
+    view = console(out)
+    view.print(shown(f"Simulated AWS at {world.url}", "bold green"))
+    view.print(shown(f"account {world.account}, {world.region}; nothing here is real\n"))
+    rows = table("WHAT", "ID")
+    for name, identity in world.ids.items():
+        rows.add_row(name, identity)
+    view.print(rows)
+    view.print(shown("\nIn another terminal:", "bold"))
+    view.print(shown(f"  export CLAMPDOWN_SIMULATE={world.url} AWS_REGION={world.region}"))
+    view.print(shown(f"  clampdown plan ec2-compromise --target {world.victim}"))
+    view.print(shown("\nCtrl-C ends it."))
+    out.flush()
+
+
+def _until_interrupted() -> None:
+    over = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: over.set())
+    over.wait()

@@ -1,0 +1,56 @@
+"""Who somebody is, as a face has authenticated them; never as they say they are."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from dataclasses import dataclass
+from typing import Literal
+
+from flows.journal.record import Actor
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A person as the operating system or Slack knows them.
+
+    ``id`` is the local user's name, or Slack's user id with ``team`` the workspace's id. The
+    flags are Slack's, looked up when the decision is made.
+    """
+
+    kind: Literal["local", "slack"]
+    id: str
+    team: str = ""
+    bot: bool = False
+    guest: bool = False
+    stranger: bool = False
+    deactivated: bool = False
+
+    @property
+    def principal(self) -> str:
+        """One name for one person: what votes are counted by."""
+        return f"local:{self.id}" if self.kind == "local" else f"slack:{self.team}/{self.id}"
+
+    @property
+    def actor(self) -> Actor:
+        return Actor("person", self.principal, "cli" if self.kind == "local" else "slack")
+
+    @property
+    def objection(self) -> str:
+        """Why this identity may decide nothing, whatever list it is on; empty if it may."""
+        if self.bot:
+            return "it is a bot"
+        if self.deactivated:
+            return "the account is deactivated"
+        if self.stranger:
+            return "it belongs to another organisation"
+        return "it is a guest" if self.guest else ""
+
+
+def local_identity() -> Identity:
+    """The user who runs this process, by the operating system."""
+    uid = os.getuid()
+    try:
+        return Identity("local", pwd.getpwuid(uid).pw_name)
+    except KeyError:
+        return Identity("local", f"uid-{uid}")

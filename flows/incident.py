@@ -1,0 +1,284 @@
+"""An incident as its journal tells it: everything here is folded from records, nothing is stored."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from flows.journal.record import Actor, Record
+from runbooks.calls import Change, Plan
+from runbooks.errors import InvalidInput
+from runbooks.targets.reference import TargetRef
+
+IncidentStatus = Literal[
+    "proposed",
+    "running",
+    "waiting",
+    "contained",
+    "incomplete",
+    "failed",
+    "denied",
+    "interrupted",
+    "aborted",
+    "undone",
+]
+StepStatus = Literal["running", "done", "unchanged", "skipped", "failed"]
+Outcome = Literal["unknown", "done", "accepted", "failed"]
+
+
+@dataclass(frozen=True)
+class RecordedChange:
+    """A change whose intent was recorded, and what became of it.
+
+    ``seq`` is the number of its intent. An intent without an outcome is *unknown*: the process
+    died in between, and AWS may have done it.
+    """
+
+    seq: int
+    at: datetime
+    step: str
+    target: TargetRef
+    change: Change
+    outcome: Outcome
+    error: str
+    undone: bool
+
+    @property
+    def may_have_happened(self) -> bool:
+        return self.outcome != "failed"
+
+
+@dataclass(frozen=True)
+class StepState:
+    """How one step stands for one target."""
+
+    id: str
+    step: str
+    target: str
+    status: StepStatus
+    started: datetime
+    finished: datetime | None
+    error: str
+    outputs: Mapping[str, Any]
+    verified: bool | None
+
+
+@dataclass(frozen=True)
+class ManualTask:
+    """Something that only people can do."""
+
+    id: str
+    text: str
+    by: str
+    done: bool | None
+    note: str
+
+
+@dataclass(frozen=True)
+class Incident:
+    """An incident's state.
+
+    ``opened`` is the body of its first record. ``plan`` is the newest plan made.
+    """
+
+    id: str
+    status: IncidentStatus
+    opened_at: datetime
+    requester: Actor
+    opened: Mapping[str, Any]
+    targets: tuple[TargetRef, ...]
+    plan: Plan | None
+    steps: tuple[StepState, ...]
+    changes: tuple[RecordedChange, ...]
+    gates: tuple[str, ...]
+    manual: tuple[ManualTask, ...]
+    warnings: tuple[str, ...]
+    closed_at: datetime | None
+    error: str
+
+    @property
+    def playbook(self) -> str:
+        return str(self.opened["playbook"])
+
+    @property
+    def simulate(self) -> str:
+        return str(self.opened["simulate"])
+
+    @property
+    def mode(self) -> str:
+        return "simulated" if self.simulate else "live"
+
+    def outputs(self) -> dict[str, dict[str, Any]]:
+        """What finished steps returned, by step id, for ``${steps.<id>…}``."""
+        return {step.id: dict(step.outputs) for step in self.steps if step.finished}
+
+    def unknown(self) -> Iterator[RecordedChange]:
+        return (change for change in self.changes if change.outcome == "unknown")
+
+    def to_undo(self, step: str | None = None) -> list[RecordedChange]:
+        """What may have happened and was not taken back, in the order in which it was done."""
+        return [
+            change
+            for change in self.changes
+            if change.may_have_happened and not change.undone and step in (None, change.step)
+        ]
+
+
+def new_incident_id(now: datetime | None = None) -> str:
+    """``inc-20261123-7f3a9c``: sortable by day, short enough to say, and a valid SourceIdentity."""
+    return f"inc-{now or datetime.now(UTC):%Y%m%d}-{secrets.token_hex(3)}"
+
+
+def fold(records: Sequence[Record]) -> Incident:
+    """The incident that these records tell of. Raises InvalidInput where there are none."""
+    if not records or records[0].kind != "incident.opened":
+        raise InvalidInput("There is no such incident.", advice="`clampdown incidents` lists them.")
+    story = _Story()
+    for record in records:
+        story.add(record)
+    opened = records[0]
+    return Incident(
+        id=opened.incident,
+        status=story.status,
+        opened_at=opened.at,
+        requester=opened.actor,
+        opened=opened.body,
+        targets=tuple(_ref(item) for item in opened.body["targets"]),
+        plan=story.plan,
+        steps=tuple(story.steps.values()),
+        changes=tuple(story.recorded()),
+        gates=tuple(dict.fromkeys(story.gates)),
+        manual=tuple(story.manual.values()),
+        warnings=tuple(dict.fromkeys(story.warnings)),
+        closed_at=story.closed_at,
+        error=story.error,
+    )
+
+
+@dataclass
+class _Story:
+    status: IncidentStatus = "running"
+    plan: Plan | None = None
+    steps: dict[tuple[str, str], StepState] = field(default_factory=dict)
+    intents: dict[int, Record] = field(default_factory=dict)
+    outcomes: dict[int, Record] = field(default_factory=dict)
+    undone: set[int] = field(default_factory=set)
+    gates: list[str] = field(default_factory=list)
+    manual: dict[str, ManualTask] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    closed_at: datetime | None = None
+    error: str = ""
+
+    def add(self, record: Record) -> None:
+        body = record.body
+        match record.kind:
+            case "incident.opened":
+                self.status = "proposed" if body["proposed"] else "running"
+            case "incident.started":
+                self.status, self.closed_at, self.error = "running", None, ""
+            case "incident.waiting":
+                self.status = "waiting"
+            case "incident.closed":
+                self.status, self.closed_at = body["status"], record.at
+                self.error = body["error"]
+            case "plan.made":
+                self.plan = Plan.from_json(body["plan"])
+                self.warnings.extend(
+                    warning for step in self.plan.steps for warning in step.warnings
+                )
+            case "gate.requested" | "gate.skipped":
+                self.gates.append(body["gate"])
+            case "step.started":
+                self.steps[body["step"], body["target"]] = StepState(
+                    body["step"],
+                    body["name"],
+                    body["target"],
+                    "running",
+                    record.at,
+                    None,
+                    "",
+                    {},
+                    None,
+                )
+            case "step.finished":
+                self._finish(record)
+            case "verify.passed" | "verify.failed":
+                self._verify(record)
+            case "change.intent":
+                self.intents[record.seq] = record
+            case "change.outcome":
+                self.outcomes[body["intent"]] = record
+            case "change.undone":
+                self.undone.add(body["intent"])
+            case "manual.requested":
+                self.manual[body["id"]] = ManualTask(body["id"], body["text"], body["by"], None, "")
+            case "manual.decided":
+                asked = self.manual[body["id"]]
+                self.manual[body["id"]] = ManualTask(
+                    asked.id, asked.text, asked.by, body["done"], body["note"]
+                )
+            case "warning":
+                self.warnings.append(body["text"])
+            case _:
+                return
+
+    def _finish(self, record: Record) -> None:
+        body = record.body
+        key = (body["step"], body["target"])
+        started = self.steps[key].started if key in self.steps else record.at
+        self.steps[key] = StepState(
+            body["step"],
+            body["name"],
+            body["target"],
+            body["status"],
+            started,
+            record.at,
+            body["error"],
+            body["outputs"],
+            None,
+        )
+
+    def _verify(self, record: Record) -> None:
+        body = record.body
+        key = (body["step"], body["target"])
+        if key in self.steps:
+            passed = record.kind == "verify.passed"
+            step = self.steps[key]
+            self.steps[key] = StepState(
+                step.id,
+                step.step,
+                step.target,
+                step.status,
+                step.started,
+                step.finished,
+                body["error"] or step.error,
+                step.outputs,
+                passed,
+            )
+
+    def recorded(self) -> Iterator[RecordedChange]:
+        for seq, intent in self.intents.items():
+            if intent.body["undoes"] is not None:
+                continue
+            outcome = self.outcomes.get(seq)
+            yield RecordedChange(
+                seq=seq,
+                at=intent.at,
+                step=intent.body["step"],
+                target=_ref(intent.body["target"]),
+                change=Change.from_json(intent.body["change"]),
+                outcome=outcome.body["status"] if outcome else "unknown",
+                error=outcome.body["error"] if outcome else "",
+                undone=seq in self.undone,
+            )
+
+
+def ref_to_json(ref: TargetRef) -> dict[str, str]:
+    return {"kind": ref.kind, "account": ref.account, "region": ref.region, "id": ref.id}
+
+
+def _ref(data: Mapping[str, str]) -> TargetRef:
+    return TargetRef(data["kind"], data["account"], data["region"], data["id"])

@@ -1,0 +1,158 @@
+"""The journal as steps see it: intents before calls, outcomes after them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from flows.approvals import SYSTEM
+from flows.incident import ref_to_json
+from flows.journal.journal import Journal
+from flows.journal.record import Record
+from runbooks.aws import Progress
+from runbooks.calls import Change
+from runbooks.errors import AwsRefused, ClampdownError
+from runbooks.targets.reference import TargetRef
+
+Listener = Callable[[Record], None]
+ProgressListener = Callable[[str, Progress], None]
+
+
+class Recorder:
+    """Appends an incident's records, and lets whoever shows them know."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        incident: str,
+        *,
+        listener: Listener | None = None,
+        progress: ProgressListener | None = None,
+    ) -> None:
+        self.journal = journal
+        self.incident = incident
+        self._listener = listener
+        self._progress = progress
+        self._heard = 1
+
+    def append(self, kind: str, body: Mapping[str, Any]) -> Record:
+        record = self.journal.append(self.incident, kind, body, SYSTEM)
+        self.show(record)
+        return record
+
+    def show(self, record: Record) -> None:
+        """Tell whoever shows the incident of a record."""
+        if self._listener:
+            self._listener(record)
+
+    def overhear(self) -> None:
+        """Tell of what people wrote meanwhile, from other processes."""
+        for record in self.journal.records(self.incident, after_seq=self._heard):
+            self._heard = record.seq
+            if record.actor != SYSTEM:
+                self.show(record)
+
+    def progress(self, what: str, progress: Progress) -> None:
+        if self._progress:
+            self._progress(what, progress)
+
+
+class JournalLedger:
+    """Writes down the changes of one step on one target.
+
+    ``undoes`` is the number of the intent that is being taken back, when one is.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        step: str,
+        target: TargetRef,
+        *,
+        mode: str,
+        undoes: int | None = None,
+    ) -> None:
+        self._recorder = recorder
+        self._step = step
+        self._target = target
+        self._mode = mode
+        self._undoes = undoes
+        self.changes = 0
+
+    def intend(self, change: Change) -> int:
+        self.changes += 1
+        body = {
+            "step": self._step,
+            "target": ref_to_json(self._target),
+            "mode": self._mode,
+            "change": change.to_json(),
+            "undoes": self._undoes,
+        }
+        return self._recorder.append("change.intent", body).seq
+
+    def done(self, intent: int, request_id: str, identifiers: Mapping[str, Any]) -> None:
+        self._outcome(intent, "done", request_id=request_id, identifiers=dict(identifiers))
+
+    def accepted(self, intent: int, request_id: str, code: str) -> None:
+        self._outcome(intent, "accepted", request_id=request_id, code=code)
+
+    def failed(self, intent: int, error: ClampdownError) -> None:
+        code = error.code if isinstance(error, AwsRefused) else type(error).__name__
+        self._outcome(intent, "failed", error=error.what, code=code)
+
+    def unknown(self, intent: int, error: ClampdownError) -> None:
+        self._outcome(intent, "unknown", error=error.what)
+
+    def progress(self, what: str, progress: Progress) -> None:
+        self._recorder.progress(f"{self._step}: {what}", progress)
+
+    def warn(self, text: str) -> None:
+        """Warnings stand in the plan; only what the plan could not foresee would be new here."""
+
+    def _outcome(
+        self,
+        intent: int,
+        status: str,
+        *,
+        error: str = "",
+        code: str = "",
+        request_id: str = "",
+        identifiers: Mapping[str, Any] | None = None,
+    ) -> None:
+        body = {
+            "intent": intent,
+            "status": status,
+            "error": error,
+            "code": code,
+            "request_id": request_id,
+            "identifiers": dict(identifiers or {}),
+        }
+        self._recorder.append("change.outcome", body)
+
+
+class Spent:
+    """How many changes an account saw within the last hour, by the journal.
+
+    The journal is read at most every ten seconds; between, the own changes are counted on.
+    """
+
+    _REFRESH = timedelta(seconds=10)
+
+    def __init__(self, journal: Journal, mode: str) -> None:
+        self._journal = journal
+        self._mode = mode
+        self._counts: dict[str, int] = {}
+        self._read_at: datetime | None = None
+
+    def __call__(self, account: str) -> int:
+        now = datetime.now(UTC)
+        if self._read_at is None or now - self._read_at > self._REFRESH:
+            self._counts = {}
+            for record in self._journal.find(kind="change.intent", since=now - timedelta(hours=1)):
+                if record.body["mode"] == self._mode and record.body["undoes"] is None:
+                    spent_in = record.body["target"]["account"]
+                    self._counts[spent_in] = self._counts.get(spent_in, 0) + 1
+            self._read_at = now
+        self._counts[account] = self._counts.get(account, 0) + 1
+        return self._counts[account] - 1

@@ -1,0 +1,266 @@
+"""Clients per account, Region and service; the only place that knows credentials and endpoints."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from runbooks.errors import AwsUnreachable, NoCredentials, Redirected, WrongAccount
+
+# STS allows 15 minutes at the least; a stolen session is worth no more than that.
+SESSION_LENGTH = timedelta(minutes=15)
+CALLS_SIDE_BY_SIDE = 32
+_CONNECT_SECONDS = 5
+_READ_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class AccountAccess:
+    """How an account is entered: through a role, or (role None) with the caller's own credentials."""
+
+    role: str | None = None
+    external_id: str | None = None
+
+
+@dataclass(frozen=True)
+class _Credentials:
+    access_key: str
+    secret_key: str
+    token: str | None
+    expires: datetime | None
+
+
+def require_loopback(url: str) -> str:
+    """The URL, if it is a simulated AWS on this machine; Redirected otherwise."""
+    parts = urlsplit(url)
+    try:
+        loopback = (
+            parts.hostname == "localhost" or ipaddress.ip_address(parts.hostname or "").is_loopback
+        )
+    except ValueError:
+        loopback = False
+    if parts.scheme != "http" or not loopback or parts.username or parts.path.strip("/"):
+        raise Redirected(
+            f"{url!r} is not a simulated AWS on this machine.",
+            advice="--simulate takes http://127.0.0.1:PORT, as `clampdown sandbox` prints it.",
+        )
+    return url.rstrip("/")
+
+
+def refuse_redirection(environ: Mapping[str, str]) -> None:
+    """Refuse a live run whose environment would send calls elsewhere than to AWS.
+
+    AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_<SERVICE> redirect every SDK call (AWS SDKs reference,
+    "Service-specific endpoints").
+    """
+    for name in sorted(environ):
+        if name.startswith("AWS_ENDPOINT_URL") and environ[name]:
+            raise Redirected(
+                f"{name} is set: calls meant for AWS would go to {environ[name]}.",
+                advice=f"Unset {name}, or use --simulate for a simulated AWS.",
+            )
+
+
+class Connections:
+    """boto3 clients for the accounts of playbooks.yaml.
+
+    ``accounts`` maps account ids to how they are entered; an account that isn't there is refused.
+    ``session_name`` (the incident) names role sessions and is their SourceIdentity, so that
+    CloudTrail shows it with each call. ``simulate`` is the URL of a simulated AWS; without it the
+    run is live and redirected endpoints are refused.
+
+    Raises Redirected.
+    """
+
+    def __init__(
+        self,
+        accounts: Mapping[str, AccountAccess],
+        *,
+        session_name: str,
+        simulate: str | None = None,
+    ) -> None:
+        self.simulate = require_loopback(simulate) if simulate else None
+        if not self.simulate:
+            refuse_redirection(os.environ)
+        self.pool = ThreadPoolExecutor(CALLS_SIDE_BY_SIDE, thread_name_prefix="aws")
+        self._accounts = accounts
+        self._session_name = session_name
+        self._lock = threading.RLock()
+        self._session: Any = None
+        self._clients: dict[tuple[str, str, str], Any] = {}
+        self._credentials: dict[str, _Credentials] = {}
+        self._identities: dict[str, str] = {}
+
+    def close(self) -> None:
+        self.pool.shutdown(wait=False, cancel_futures=True)
+
+    def client(self, service: str, account: str, region: str) -> Any:
+        """The client for a service in an account and Region, made once.
+
+        Raises NoCredentials, WrongAccount, AwsUnreachable.
+        """
+        with self._lock:
+            key = (account, region, service)
+            credentials = self._credentials.get(account)
+            if credentials and credentials.expires:
+                left = credentials.expires - datetime.now(UTC)
+                if left < timedelta(minutes=2):
+                    self.forget(account)
+            if key not in self._clients:
+                self._clients[key] = self._new_client(service, region, self._enter(account, region))
+            return self._clients[key]
+
+    def forget(self, account: str) -> None:
+        """Drop an account's session, so that the next call enters it again."""
+        with self._lock:
+            self._credentials.pop(account, None)
+            for key in [key for key in self._clients if key[0] == account]:
+                del self._clients[key]
+
+    def identity(self, account: str, region: str) -> str:
+        """The account to which the credentials used for ``account`` really belong."""
+        with self._lock:
+            known = self._identities.get(account)
+        if known is None:
+            client = self.client("sts", account, region)
+            known = str(_ask(client.get_caller_identity)["Account"])
+            with self._lock:
+                self._identities[account] = known
+        return known
+
+    def caller_account(self, region: str) -> str:
+        """The account of the caller's own credentials."""
+        with self._lock:
+            client = self._new_client("sts", region, self._own_credentials())
+        return str(_ask(client.get_caller_identity)["Account"])
+
+    def _enter(self, account: str, region: str) -> _Credentials:
+        if account not in self._credentials:
+            access = self._accounts.get(account)
+            if access is None:
+                raise WrongAccount(
+                    f"Account {account} is not under `accounts` in playbooks.yaml.",
+                    advice="Clampdown acts only in accounts that are listed there.",
+                )
+            own = self._own_credentials()
+            self._credentials[account] = self._assume(access, own, region) if access.role else own
+        return self._credentials[account]
+
+    def _assume(self, access: AccountAccess, own: _Credentials, region: str) -> _Credentials:
+        request: dict[str, Any] = {
+            "RoleArn": access.role,
+            "RoleSessionName": self._session_name,
+            "SourceIdentity": self._session_name,
+            "DurationSeconds": int(SESSION_LENGTH.total_seconds()),
+        }
+        if access.external_id:
+            request["ExternalId"] = access.external_id
+        client = self._new_client("sts", region, own)
+        try:
+            answer = _ask(client.assume_role, request)["Credentials"]
+        except NoCredentials as error:
+            raise NoCredentials(
+                f"The role {access.role} can't be assumed: {error.what}",
+                advice="Check its trust policy (principal, sts:ExternalId, sts:SetSourceIdentity).",
+            ) from error
+        return _Credentials(
+            answer["AccessKeyId"],
+            answer["SecretAccessKey"],
+            answer["SessionToken"],
+            answer["Expiration"],
+        )
+
+    def _own_credentials(self) -> _Credentials:
+        if self.simulate:
+            return _Credentials("AKIASIMULATED0000000", "simulated", None, None)
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            found = self._botocore().get_credentials()
+            frozen = found.get_frozen_credentials() if found else None
+        except BotoCoreError as error:
+            raise NoCredentials(
+                f"The AWS credentials can't be loaded: {error}",
+                advice="Nothing was done. Sign in (`aws sso login`) or set AWS_PROFILE.",
+            ) from error
+        if frozen is None or not frozen.access_key:
+            raise NoCredentials(
+                "There are no AWS credentials.",
+                advice="Nothing was done. Sign in (`aws sso login`) or set AWS_PROFILE.",
+            )
+        # The SDK refreshes its own credentials; taking them anew before they run out does the same.
+        expires = getattr(found, "_expiry_time", None)
+        return _Credentials(frozen.access_key, frozen.secret_key, frozen.token, expires)
+
+    def _botocore(self) -> Any:
+        if self._session is None:
+            import botocore.session
+
+            variables: dict[str, Any] = {}
+            if self.simulate:
+                # The user's profiles and configuration have no part in a simulation.
+                variables = {
+                    "profile": (None, None, None, None),
+                    "config_file": (None, None, os.devnull, None),
+                    "credentials_file": (None, None, os.devnull, None),
+                    "ca_bundle": (None, None, None, None),
+                }
+            self._session = botocore.session.Session(session_vars=variables or None)
+        return self._session
+
+    def _new_client(self, service: str, region: str, credentials: _Credentials) -> Any:
+        from botocore.config import Config
+
+        config = Config(
+            region_name=region,
+            connect_timeout=_CONNECT_SECONDS,
+            read_timeout=_READ_SECONDS,
+            max_pool_connections=CALLS_SIDE_BY_SIDE,
+            # The SDK would silently repeat a change whose answer was lost; Aws retries knowingly.
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            # A profile's endpoint_url would redirect calls as AWS_ENDPOINT_URL does.
+            ignore_configured_endpoint_urls=True,
+            user_agent_extra="clampdown",
+            proxies={} if self.simulate else None,
+        )
+        return self._botocore().create_client(
+            service,
+            region_name=region,
+            endpoint_url=self.simulate,
+            aws_access_key_id=credentials.access_key,
+            aws_secret_access_key=credentials.secret_key,
+            aws_session_token=credentials.token,
+            config=config,
+        )
+
+
+def _ask(operation: Any, request: Mapping[str, Any] | None = None) -> Any:
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        HTTPClientError,
+    )
+    from botocore.exceptions import ConnectionError as BotoConnectionError
+
+    try:
+        return operation(**(request or {}))
+    except ClientError as error:
+        detail = error.response.get("Error", {})
+        raise NoCredentials(
+            f"AWS does not accept the credentials ({detail.get('Code')}: {detail.get('Message')}).",
+            advice="Nothing was done. Sign in again; `aws sts get-caller-identity` must work.",
+        ) from error
+    except (BotoConnectionError, HTTPClientError) as error:
+        raise AwsUnreachable(
+            f"AWS can't be reached: {error}",
+            advice="Nothing was done. Check the network, the Region's name and --simulate.",
+        ) from error
+    except BotoCoreError as error:
+        raise NoCredentials(f"The AWS credentials can't be used: {error}") from error

@@ -1,0 +1,1 @@
+"""Steps on EC2 instances."""

@@ -1,0 +1,1 @@
+"""Steps that keep evidence: waiting for it, and locking it."""
