@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from flows.identity import Identity
+from flows.incident import fold
 from flows.journal.errors import HeadMoved
 from flows.journal.journal import Journal
 from flows.journal.record import Actor, Record
@@ -27,12 +28,24 @@ Status = Literal["pending", "approved", "denied", "expired", "skipped"]
 
 SYSTEM = Actor("system", "clampdown", "executor")
 
+# A code of six digits is guessed in the end; RFC 4226, section 7.3, asks for a limit.
+_WRONG_CODES = 5
+# A one-time password can't be valid for longer than this (RFC 6238, section 5.2).
+_CODE_LIFE = timedelta(minutes=5)
+
 
 class StepUp(Protocol):
     """A second proof of who somebody is, checked at the moment of the decision."""
 
     def verify(self, identity: Identity, code: str) -> int:
-        """A number that is the same for the same code; raises ApprovalRefused."""
+        """A number that is the same for the same code and grows with time.
+
+        Raises ApprovalRefused.
+        """
+
+
+class _CodeRefused(ApprovalRefused):
+    """The second proof was wrong, or can't be checked here."""
 
 
 @dataclass(frozen=True)
@@ -136,9 +149,7 @@ def state(
     for record in records:
         if record.body.get("gate") != gate_id:
             continue
-        if record.kind == "gate.skipped":
-            return _skipped(gate_id, record)
-        if record.kind == "gate.requested":
+        if record.kind in {"gate.requested", "gate.skipped"}:
             asked, escalated, decided, reviewed = record, None, [], False
         elif record.kind == "gate.escalated":
             escalated = record
@@ -148,13 +159,14 @@ def state(
             reviewed = True
     if asked is None:
         return None
-    requester = records[0].actor.id if records else ""
+    if asked.kind == "gate.skipped":
+        return _skipped(gate_id, asked)
     alternatives = [(item["group"], item["count"]) for item in asked.body["any_of"]]
     expires_at = _time(asked.body["expires_at"])
     if escalated is not None:
         alternatives.append((escalated.body["to"], 1))
         expires_at = _time(escalated.body["expires_at"])
-    votes = _votes(asked, decided, requester, alternatives, approvers, expires_at, records)
+    votes = _votes(asked, decided, alternatives, approvers, expires_at, records)
     status, needed = _tally(asked, votes, alternatives)
     if status == "pending" and now >= expires_at:
         status, needed = "expired", ""
@@ -204,7 +216,7 @@ def decide(
     """
     while True:
         records = journal.records(incident)
-        gate = state(records, gate_id, approvers)
+        gate = state(records, gate_id, approvers) if records else None
         if gate is None:
             raise InvalidInput(
                 f"{incident} has no gate {gate_id!r} that is waiting.",
@@ -213,12 +225,17 @@ def decide(
         try:
             reviewing = gate.status == "approved" and gate.review_due is not None
             groups = _admit(gate, identity, answer, approvers, records, nonce, why, break_glass)
-            proof = _prove(gate, identity, code, step_up, records)
+            proof = _prove(gate, identity, code, step_up, journal, records)
         except ApprovalRefused as refusal:
             journal.append(
                 incident,
                 "gate.refused",
-                {"gate": gate_id, "answer": answer, "why": refusal.what},
+                {
+                    "gate": gate_id,
+                    "answer": answer,
+                    "why": refusal.what,
+                    "wrong_code": isinstance(refusal, _CodeRefused),
+                },
                 identity.actor,
             )
             raise
@@ -301,6 +318,10 @@ def _admit(
     who = identity.principal
     if identity.objection:
         raise ApprovalRefused(f"{who} can't decide: {identity.objection}.")
+    if (status := fold(records).status) in {"aborted", "undone"}:
+        raise ApprovalRefused(f"{records[0].incident} is {status}: there is nothing to decide.")
+    if gate.status == "skipped":
+        raise ApprovalRefused(f"The gate {gate.id} was not needed: {gate.reason}")
     groups = groups_of(identity, approvers)
     allowed = _allowed_groups(gate)
     if break_glass and gate.request["break_glass"] in groups:
@@ -316,13 +337,9 @@ def _admit(
             f"The glass of the gate {gate.id} can only be broken by "
             f"{gate.request['break_glass'] or 'nobody'}, with a reason."
         )
-    if "requester" in gate.request["distinct_from"] and records[0].actor.id == who:
-        raise ApprovalRefused(
-            f"{who} started this incident and can't decide on it as well: somebody else must."
-        )
-    if "author" in gate.request["distinct_from"] and who in records[0].body.get("authors", []):
-        raise ApprovalRefused(f"{who} wrote this playbook and can't decide on it as well.")
-    review = gate.status == "approved" and gate.review_due is not None and answer == "approve"
+    if excluded := _excluded(who, gate.request["distinct_from"], records, approvers):
+        raise ApprovalRefused(excluded)
+    review = gate.review_due is not None and answer == "approve" and not break_glass
     if gate.status == "expired":
         raise ApprovalRefused(
             f"Too late: the gate {gate.id} expired at {gate.expires_at:%Y-%m-%d %H:%M:%S} UTC.",
@@ -330,11 +347,10 @@ def _admit(
         )
     if gate.status in {"approved", "denied"} and not review:
         raise ApprovalRefused(f"The gate {gate.id} is already {gate.status} by {gate.decided_by}.")
-    if gate.status == "skipped":
-        raise ApprovalRefused(f"The gate {gate.id} was not needed: {gate.reason}")
-    if any(vote.principal == who for vote in gate.votes):
+    person = _person(who, approvers)
+    if any(_person(vote.principal, approvers) == person for vote in gate.votes):
         raise ApprovalRefused(f"{who} has decided already; nobody counts twice. {gate.needed}")
-    if nonce is not None and not secrets.compare_digest(nonce, gate.nonce):
+    if nonce is not None and not secrets.compare_digest(nonce.encode(), gate.nonce.encode()):
         raise ApprovalRefused(
             "The plan has changed since this was shown: it must be looked at and decided again."
         )
@@ -348,20 +364,88 @@ def _prove(
     identity: Identity,
     code: str,
     step_up: StepUp | None,
+    journal: Journal,
     records: Sequence[Record],
 ) -> dict[str, Any] | None:
-    if not gate.request["step_up"]:
+    """What the decision records of the second proof. Raises _CodeRefused."""
+    provider = gate.request["step_up"]
+    if not provider:
         return None
     if step_up is None:
-        raise ApprovalRefused(
-            f"The gate {gate.id} asks for a second proof ({gate.request['step_up']}), "
-            "which is not set up here."
+        raise _CodeRefused(
+            f"The gate {gate.id} asks for a second proof ({provider}), which is not set up here."
         )
-    number = step_up.verify(identity, code)
-    proof = {"provider": gate.request["step_up"], "number": number}
-    if any(r.body.get("step_up") == proof and r.actor == identity.actor for r in records):
+    wrong = sum(
+        r.kind == "gate.refused" and r.actor == identity.actor and bool(r.body.get("wrong_code"))
+        for r in records
+    )
+    if wrong >= _WRONG_CODES:
+        raise ApprovalRefused(
+            f"{identity.principal} gave {wrong} wrong codes in this incident; no more are taken.",
+            advice="Somebody else must decide.",
+        )
+    try:
+        number = step_up.verify(identity, code)
+    except ApprovalRefused as refusal:
+        raise _CodeRefused(refusal.what, advice=refusal.advice) from refusal
+    if number <= _last_code(identity, provider, journal):
         raise ApprovalRefused("This code was used already; wait for the next one.")
-    return proof
+    return {"provider": provider, "number": number}
+
+
+def _last_code(identity: Identity, provider: str, journal: Journal) -> int:
+    """The newest code that this person has used up, in whichever incident; -1 if none."""
+    since = datetime.now(UTC) - _CODE_LIFE
+    return max(
+        (
+            record.body["step_up"]["number"]
+            for kind in ("gate.decided", "gate.reviewed")
+            for record in journal.find(kind=kind, since=since)
+            if record.actor.id == identity.principal
+            and record.body["step_up"] is not None
+            and record.body["step_up"]["provider"] == provider
+        ),
+        default=-1,
+    )
+
+
+def _excluded(
+    who: str,
+    distinct_from: Sequence[str],
+    records: Sequence[Record],
+    approvers: Mapping[str, ApproverGroup],
+) -> str:
+    """Why somebody who is on the list can't decide on this incident; empty if they can."""
+    person = _person(who, approvers)
+    requesters = {_person(requester, approvers) for requester in _requesters(records)}
+    if "requester" in distinct_from and person in requesters:
+        return f"{who} started this incident and can't decide on it as well: somebody else must."
+    if "author" in distinct_from:
+        authors = records[0].body.get("authors")
+        if not authors:
+            return "Nobody can decide: who wrote this playbook is not known, and can't be left out."
+        if person in {_person(author, approvers) for author in authors}:
+            return f"{who} wrote this playbook and can't decide on it as well."
+    return ""
+
+
+def _person(principal: str, approvers: Mapping[str, ApproverGroup]) -> str:
+    """One name for one person, who may be known at several faces (``same_person``)."""
+    for group in approvers.values():
+        for local, slack in group.same_person.items():
+            if principal == Identity("slack", slack, group.slack_team or "").principal:
+                return Identity("local", local).principal
+    return principal
+
+
+def _requesters(records: Sequence[Record]) -> set[str]:
+    """Who asked for the containment: whoever opened it, and whoever started what was proposed.
+
+    Going on with an incident later asks for nothing new.
+    """
+    opened = records[0]
+    started = next((record for record in records if record.kind == "incident.started"), None)
+    return {opened.actor.id, *([started.actor.id] if started and opened.body["proposed"] else [])}
 
 
 def _allowed_groups(gate: GateState) -> set[str]:
@@ -372,35 +456,36 @@ def _allowed_groups(gate: GateState) -> set[str]:
 def _votes(
     asked: Record,
     decided: Sequence[Record],
-    requester: str,
     alternatives: Sequence[tuple[str, int]],
     approvers: Mapping[str, ApproverGroup],
     expires_at: datetime,
     records: Sequence[Record],
 ) -> list[Vote]:
     groups = {group for group, _ in alternatives}
-    authors = records[0].body.get("authors", [])
     votes: dict[str, Vote] = {}
     for record in decided:
         body, who = record.body, record.actor.id
-        broken = bool(body["break_glass"]) and asked.body["break_glass"] is not None
-        eligible = groups | ({asked.body["break_glass"]} if broken else set())
+        person = _person(who, approvers)
+        listed = _listed(who, approvers)
+        broken = bool(body["break_glass"]) and asked.body["break_glass"] in listed
+        counting = listed & (groups | ({asked.body["break_glass"]} if broken else set()))
         counts = (
             record.actor.kind == "person"
             and body["nonce"] == asked.body["nonce"]
             and body["digest"] == asked.body["digest"]
             and body["principal"] == who
             and record.at < expires_at
-            and who not in votes
+            and person not in votes
             and body["answer"] in ("approve", "deny")
-            and not ("requester" in asked.body["distinct_from"] and who == requester)
-            and not ("author" in asked.body["distinct_from"] and who in authors)
-            and bool(eligible.intersection(_listed(who, approvers)))
+            and not _excluded(who, asked.body["distinct_from"], records, approvers)
+            and bool(counting)
             and (not asked.body["step_up"] or body["step_up"] is not None)
         )
         if counts:
-            listed = tuple(sorted(eligible.intersection(_listed(who, approvers))))
-            votes[who] = Vote(who, body["answer"], record.at, body["why"], listed, broken)
+            groups_counted = tuple(sorted(counting))
+            votes[person] = Vote(
+                who, body["answer"], record.at, body["why"], groups_counted, broken
+            )
     return list(votes.values())
 
 

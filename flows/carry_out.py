@@ -7,29 +7,27 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
-from flows.execution import Execution, StepFailed, Surroundings, WaitingForPeople
+from flows.execution import Execution, Surroundings, WaitingForPeople
 from flows.incident import Incident, IncidentStatus
-from runbooks.errors import ClampdownError, Denied, Interrupted
+from flows.journal.record import Actor
+from flows.prefect_view import PrefectFollower, PrefectView
+from flows.stopping import Stop
+from runbooks.aws import Progress
+from runbooks.errors import ClampdownError, Denied, Interrupted, Refused
 
 # A second Ctrl-C ends the process at once; what was in flight is unknown until it is resumed.
 _EXIT_INTERRUPTED = 130
-
-
-@dataclass(frozen=True)
-class PrefectView:
-    """Where the run can be seen in Prefect.
-
-    ``home`` is where the embedded server keeps its database. ``problem`` says why there is no
-    view; the containment does not depend on it.
-    """
-
-    home: Path
-    problem: str = ""
+# How long Prefect is given to show a run that is over.
+_SHOWN_WITHIN = timedelta(seconds=20)
+_SAID_AFTER = timedelta(seconds=1)
+_LOOK_EVERY = timedelta(milliseconds=200)
 
 
 @dataclass(frozen=True)
@@ -43,26 +41,49 @@ class Result:
 
 
 def carry_out(
-    incident_id: str, around: Surroundings, *, prefect_home: Path | None, reason: str = ""
+    incident_id: str,
+    around: Surroundings,
+    actor: Actor,
+    *,
+    prefect_home: Path | None,
+    reason: str = "",
 ) -> Result:
-    """Carry an incident out to its end, or to where people are needed.
+    """Carry an incident out to its end, or to where people are needed, because ``actor`` says so.
 
     The caller holds the incident's lease. ``prefect_home`` is where the embedded Prefect server
     lives; None leaves Prefect out.
+
+    Raises Refused where the incident was aborted or undone meanwhile.
     """
     execution = Execution(incident_id, around)
-    changes_before = len(execution.incident().changes)
-    execution.recorder.append("incident.started", {"reason": reason})
-    follower = _Follower(execution, prefect_home) if prefect_home else None
-    with _stoppable(around.stop):
-        error = asyncio.run(_run(execution, follower))
-    view = follower.view() if follower else None
+    before = execution.incident()
+    if before.status in {"aborted", "undone"}:
+        raise Refused(f"{incident_id} is {before.status}; nothing was done.")
+    changes_before = len(before.changes)
+    execution.recorder.append("incident.started", {"reason": reason}, actor)
+    follower = PrefectFollower(execution, prefect_home) if prefect_home else None
+    error, view = asyncio.run(_run(execution, follower))
     execution.close()
     incident = execution.incident()
     return Result(incident, error, view, len(incident.changes) == changes_before)
 
 
-async def _run(execution: Execution, follower: _Follower | None) -> ClampdownError | None:
+async def _run(
+    execution: Execution, follower: PrefectFollower | None
+) -> tuple[ClampdownError | None, PrefectView | None]:
+    with stoppable(execution.around.stop):
+        error = await _carried_out(execution, follower)
+    if follower is None or (isinstance(error, WaitingForPeople) and not execution.calm.is_set()):
+        # Whoever does not wait for people does not wait for Prefect: it shows what is resumed.
+        return error, None
+    execution.calm.set()
+    await _shown(execution, follower)
+    return error, follower.view()
+
+
+async def _carried_out(
+    execution: Execution, follower: PrefectFollower | None
+) -> ClampdownError | None:
     error: ClampdownError | None = None
     try:
         await execution.prepare()
@@ -71,13 +92,33 @@ async def _run(execution: Execution, follower: _Follower | None) -> ClampdownErr
         await execution.directly()
     except ClampdownError as problem:
         error = problem
+    except Exception as problem:
+        # A fault of ours: it is raised as it is, but the journal says first that this has ended.
+        _close(execution, ClampdownError(f"Clampdown failed: {type(problem).__name__}."))
+        raise
     finally:
-        execution.calm.set()
+        execution.over = True
     _close(execution, error)
-    if follower:
-        # The flow run ends by itself: every step it asks for has ended already.
-        await asyncio.get_running_loop().run_in_executor(None, follower.join)
     return error
+
+
+async def _shown(execution: Execution, follower: PrefectFollower) -> None:
+    """Give Prefect the time to show all of it; Ctrl-C gives it none.
+
+    The flow run ends by itself: every step that it asks for has ended already.
+    """
+    enough = Stop()
+    began = time.monotonic()
+    said = False
+    with _interruptible(enough):
+        while not await asyncio.to_thread(follower.finish, _LOOK_EVERY):
+            waited = timedelta(seconds=time.monotonic() - began)
+            if enough.is_set() or waited > _SHOWN_WITHIN:
+                return
+            if waited > _SAID_AFTER and not said:
+                said = True
+                text = "the run is being shown there; Ctrl-C leaves that out"
+                execution.recorder.progress("Prefect", Progress(False, text))
 
 
 def _close(execution: Execution, error: ClampdownError | None) -> None:
@@ -95,86 +136,13 @@ def _status(execution: Execution, error: ClampdownError | None) -> IncidentStatu
     if isinstance(error, Denied):
         return "denied"
     if isinstance(error, Interrupted):
-        return "interrupted"
+        return "aborted" if execution.incident().status == "aborted" else "interrupted"
     return "failed"
 
 
-class _Follower:
-    """Shows the execution as a Prefect flow run, from a thread and an event loop of its own.
-
-    It starts once the execution is *calm* (it waits for people or for AWS, or it has ended), so
-    that neither importing Prefect nor starting its server takes time from a containment.
-    """
-
-    def __init__(self, execution: Execution, home: Path) -> None:
-        self._execution = execution
-        self._home = home
-        self._problem = ""
-        self._thread = threading.Thread(target=self._follow, name="prefect", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def join(self) -> None:
-        if self._thread.ident is not None:
-            self._thread.join(timeout=60)
-            if self._thread.is_alive():
-                self._problem = "Prefect did not answer within a minute"
-
-    def view(self) -> PrefectView:
-        return PrefectView(self._home, self._problem)
-
-    def _follow(self) -> None:
-        self._execution.calm.wait()
-        try:
-            embed_prefect(self._home)
-            use_running_server(self._home)
-            from flows.respond import run_in_prefect
-
-            async def follow() -> None:
-                await run_in_prefect(self._execution, self._execution.planner.playbook_id)
-
-            asyncio.run(follow())
-        except (ClampdownError, StepFailed):
-            # The execution itself reports why it has ended; the flow run shows it as failed.
-            return
-        except Exception as error:  # a missing view is never a failed containment
-            self._problem = f"{type(error).__name__}: {error}"
-
-
-def embed_prefect(home: Path) -> None:
-    """Settings for Prefect's embedded server, unless the user has a server of their own.
-
-    They must be in the environment before Prefect is imported.
-    """
-    home.mkdir(parents=True, exist_ok=True)
-    defaults = {
-        "PREFECT_HOME": str(home),
-        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-        "PREFECT_LOGGING_LEVEL": "ERROR",
-        "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
-        "DO_NOT_TRACK": "1",
-    }
-    for name, value in defaults.items():
-        os.environ.setdefault(name, value)
-
-
-def use_running_server(home: Path) -> None:
-    """Report to the server that ``clampdown ui`` runs, where one does."""
-    from flows.prefect_server import running_ui
-
-    if "PREFECT_API_URL" not in os.environ and (url := running_ui(home)):
-        os.environ["PREFECT_API_URL"] = url
-
-
 @contextmanager
-def _stoppable(stop: threading.Event) -> Iterator[None]:
+def stoppable(stop: Stop) -> Iterator[None]:
     """Ctrl-C once begins nothing new and ends after the call in flight; twice ends at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
     def ask(signum: int, frame: object) -> None:
         if stop.is_set():
@@ -183,10 +151,26 @@ def _stoppable(stop: threading.Event) -> Iterator[None]:
         stop.set()
         os.write(2, b"\nStopping after the calls in flight; Ctrl-C again stops at once.\n")
 
-    before = {name: signal.signal(name, ask) for name in (signal.SIGINT, signal.SIGTERM)}
+    with _handling(ask):
+        yield
+    sys.stdout.flush()
+
+
+@contextmanager
+def _interruptible(enough: Stop) -> Iterator[None]:
+    with _handling(lambda signum, frame: enough.set()):
+        yield
+
+
+@contextmanager
+def _handling(handler: Callable[[int, object], None]) -> Iterator[None]:
+    """Have SIGINT and SIGTERM handled; only the main thread can, and in others nothing is done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {name: signal.signal(name, handler) for name in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)
-        sys.stdout.flush()
+        for name, known in before.items():
+            signal.signal(name, known)

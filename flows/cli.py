@@ -8,19 +8,19 @@ start than boto3 alone.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import click
 import typer
 
 from runbooks.errors import ClampdownError, InvalidInput
 
 if TYPE_CHECKING:
+    from flows.incident import Incident
     from flows.responder import Responder, Started
     from flows.settings import Settings
     from runbooks.playbook import Playbooks
@@ -325,8 +325,12 @@ def resume(
     as_json: AsJson = False,
 ) -> None:
     """Go on with an incident: after a crash, an interruption, a decision, or a mended failure."""
+    from flows.identity import local_identity
+
     responder = _responder(playbooks, simulate, None, show=not as_json, calls=calls)
-    started = responder.resume(incident, prefect=not without_prefect, wait=not no_wait)
+    started = responder.resume(
+        incident, local_identity(), prefect=not without_prefect, wait=not no_wait
+    )
     _conclude(responder, started, as_json)
 
 
@@ -389,7 +393,7 @@ def permissions(
     as_json: AsJson = False,
 ) -> None:
     """Print the least-privilege IAM policy that a playbook needs."""
-    from runbooks.permissions import policy_for
+    from runbooks.permissions import MANAGED_POLICY_CHARACTERS, characters_of, policy_for
     from runbooks.registry import STEPS
 
     loaded = _load(_settings(playbooks))
@@ -397,7 +401,14 @@ def permissions(
     steps = {entry.step: STEPS[entry.step] for item in chosen for entry in item.run_steps()}
     # The policy is a JSON document either way.
     del as_json
-    _print_json(policy_for(steps.values()))
+    own_roles = [account.role for account in loaded.accounts.values() if account.role]
+    policy = policy_for(steps.values(), own_roles)
+    _print_json(policy)
+    if (length := characters_of(policy)) > MANAGED_POLICY_CHARACTERS:
+        _say(
+            f"{length:,} characters, and a managed policy has at most {MANAGED_POLICY_CHARACTERS:,}: "
+            "attach one policy for each playbook, or use an inline policy of the role (10,240)."
+        )
 
 
 @app.command()
@@ -427,13 +438,22 @@ def reap(
 ) -> None:
     """Delete clean rooms whose time is over, in all accounts and Regions of playbooks.yaml."""
     responder = _responder(playbooks, simulate, region)
-    rooms = responder.reap()
+    reaped = responder.reap()
     if as_json:
-        _print_json({"deleted": rooms})
-        return
-    for room in rooms:
-        typer.echo(f"deleting {room['stack']} in {room['account']}, {room['region']}")
-    typer.echo(f"{len(rooms)} expired clean room(s).")
+        _print_json(reaped.to_json())
+    else:
+        for room in reaped.deleted:
+            typer.echo(f"deleting {room.stack} in {room.account}, {room.region}")
+        for room in reaped.foreign:
+            typer.echo(
+                f"left {room.stack} in {room.account}, {room.region}: no incident of this journal "
+                "has made it"
+            )
+        typer.echo(f"{len(reaped.deleted)} expired clean room(s).")
+    for failure in reaped.failures:
+        _say(failure)
+    if reaped.failures:
+        raise typer.Exit(FAILED)
 
 
 @app.command()
@@ -498,6 +518,10 @@ def journal_export(
     if form not in {"jsonl", "csv"}:
         raise InvalidInput(f"--format {form!r} is not known.", advice="It is jsonl or csv.")
     journal = Journal.open(_settings(playbooks).journal_url)
+    if incident and all(head.incident != incident for head in journal.incidents()):
+        raise InvalidInput(
+            f"There is no incident {incident}.", advice="`clampdown incidents` lists them."
+        )
     if as_json:
         from flows.documents import record_document
 
@@ -515,22 +539,34 @@ def journal_export(
 
 def main() -> None:
     """The entry point: runs a command, and turns foreseeable failures into sentences."""
+    _prepare_streams()
+    code: Any = OK
     try:
-        code = app(standalone_mode=False)
+        app()
     except ClampdownError as error:
         code = _explain(error)
-    except click.exceptions.Exit as leaving:
-        code = leaving.exit_code
-    except click.ClickException as misuse:
-        misuse.show()
-        code = INVALID
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except SystemExit as leaving:
+        code = leaving.code
+    except KeyboardInterrupt:
         code = _INTERRUPTED
+    except BrokenPipeError:
+        code = FAILED
+    try:
+        sys.stdout.flush()
     except BrokenPipeError:
         # The reader of the pipe has gone; Python must not complain of it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = FAILED
-    sys.exit(code or OK)
+        code = code or FAILED
+    sys.exit(code)
+
+
+def _prepare_streams() -> None:
+    """Have output go somewhere, and no letter that a terminal doesn't know end a containment."""
+    nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  open for as long as we run
+    sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _decide(
@@ -615,19 +651,27 @@ def _conclude_in_words(started: Started, unchanged: bool) -> None:
         return
     if result.error is not None:
         typer.echo(f"{incident.id}: {incident.status}. {result.error}")
-        if incident.status in {"failed", "interrupted"}:
-            typer.echo(f"`clampdown status {incident.id}` shows what was and was not done.")
+        _say_how_to_go_on(incident)
         return
     if unchanged:
         typer.echo(f"{incident.id}: already contained; nothing was changed.")
     else:
         typer.echo(f"{incident.id}: {incident.status}. {incident.error}".rstrip())
+        _say_how_to_go_on(incident)
     for task in incident.manual:
         if task.done is None:
             typer.echo(f"For {task.by}: {task.text} (`clampdown approve {incident.id} {task.id}`)")
     if result.view:
         seen = result.view.problem or "`clampdown ui` shows the run in Prefect"
         typer.echo(f"Prefect: {seen}.")
+
+
+def _say_how_to_go_on(incident: Incident) -> None:
+    if incident.status in {"failed", "incomplete", "interrupted"}:
+        typer.echo(
+            f"`clampdown status {incident.id}` shows what was and was not done, "
+            f"`clampdown resume {incident.id}` goes on."
+        )
 
 
 def _responder(
@@ -696,14 +740,13 @@ def _explain(error: ClampdownError) -> int:
 
 
 def _print_json(document: Any) -> None:
-    print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+    all_letters = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    print(json.dumps(document, indent=2, ensure_ascii=not all_letters, default=str))
 
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr)
 
-
-Command = Callable[..., None]
 
 if __name__ == "__main__":
     main()

@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
 from flows import approvals
 from flows.incident import Incident, fold, ref_to_json
 from flows.journal.journal import Journal
+from flows.journal.record import Actor
 from flows.ledger import JournalLedger, Listener, ProgressListener, Recorder, Spent
+from flows.stopping import Stop
 from runbooks.aws import IncidentContext, LiveAws, Once, Permit, PlanningAws, Where
-from runbooks.calls import Plan, PlannedStep, matches, pending
+from runbooks.calls import Plan, PlannedStep, is_pending, matches, pending
 from runbooks.connections import Connections
 from runbooks.errors import (
     AccessDenied,
@@ -33,10 +36,13 @@ from runbooks.errors import (
     Denied,
     Interrupted,
     InvalidInput,
+    NotContainable,
     NotContained,
     OutcomeUnknown,
     PlanChanged,
+    Refused,
     Throttled,
+    UnknownTarget,
 )
 from runbooks.guardrails import Guardrails, Protected
 from runbooks.lookup import MissingValue, holds, resolve, stands
@@ -52,6 +58,9 @@ from runbooks.targets.reference import TargetRef
 MANUAL: Mapping[str, Any] = {"id": "manual", "type": "manual", "remote_addresses": []}
 TRIES = 3
 _POLL = 0.5
+# Time for what a lost answer has done to show in reads (Amazon EC2 API Reference, "Eventual
+# consistency").
+_SETTLING = 2.0
 
 Perform = Callable[[RunStep], Awaitable[None]]
 Pass = Callable[[Approve], Awaitable[None]]
@@ -61,8 +70,20 @@ class StepFailed(ClampdownError):
     """A step on which later ones rely has failed; the playbook stops here."""
 
 
+class StepRefused(StepFailed, Refused):
+    """A step on which later ones rely was refused by the guardrails; the playbook stops here."""
+
+
+class StepTimedOut(ClampdownError):
+    """A step took longer than its ``timeout``. The call in flight was finished and recorded."""
+
+
 class WaitingForPeople(ClampdownError):
     """A gate has not been decided, and this process was asked not to wait for it."""
+
+
+# What ends the playbook whatever a step's ``on_failure`` says: the step itself has not failed.
+_HALTS = (ApprovalMissing, Denied, Interrupted, WaitingForPeople)
 
 
 @dataclass(frozen=True)
@@ -75,7 +96,7 @@ class Surroundings:
     journal: Journal
     playbooks: Playbooks
     connections: Connections
-    stop: threading.Event
+    stop: Stop
     parallel_steps: int = 16
     wait_for_people: bool = True
     listener: Listener | None = None
@@ -83,7 +104,11 @@ class Surroundings:
 
 
 class Planner:
-    """Makes the plan of a playbook for targets: one function for ``plan``, ``run`` and resume."""
+    """Makes the plan of a playbook for targets: one function for ``plan``, ``run`` and resume.
+
+    ``outputs`` of its methods are what steps returned for each target, by its ARN and by step id.
+    ``asked`` are the gates that were asked for: they stand, whatever their condition says later.
+    """
 
     def __init__(
         self,
@@ -100,6 +125,7 @@ class Planner:
         self._playbooks = playbooks
         self._connections = connections
         self._finding = finding
+        self.asked: set[str] = set()
         self._facts: frozenset[type[Fact]] = frozenset(
             fact for step in playbook.run_steps() for fact in STEPS[step.step].facts
         )
@@ -109,6 +135,7 @@ class Planner:
         places = dict.fromkeys(Where(ref.account, ref.region) for ref in refs)
         facts: dict[TargetRef, Ec2Instance] = {}
         for where in places:
+            self._connections.ask_identity_early(where.account, where.region)
             there = [ref for ref in refs if (ref.account, ref.region) == _place(where)]
             reader = PlanningAws(self._connections, where, self.incident, "facts", Once())
             incident = self.incident.id
@@ -128,7 +155,7 @@ class Planner:
                 "name": account.name if account else "",
                 "environment": account.environment if account else "",
             },
-            "steps": dict(outputs),
+            "steps": dict(outputs.get(target.ref.arn, {})),
         }
 
     def params(self, entry: RunStep, context: Mapping[str, Any]) -> StepParams:
@@ -146,6 +173,8 @@ class Planner:
         self, entry: Approve, targets: Sequence[Ec2Instance], outputs: Mapping[str, Any]
     ) -> tuple[bool, str]:
         """Whether the gate stands for any of the targets, and why or why not."""
+        if entry.approve.id in self.asked:
+            return True, "it was asked for"
         if entry.when is None:
             return True, "always"
         verdicts = [stands(entry.when, self.context(target, outputs)) for target in targets]
@@ -190,13 +219,30 @@ class Planner:
         once = Once()
         for entry, gate in self.gated_steps(targets, outputs):
             for target in targets:
-                steps.append(self.plan_step(entry, target, gate, outputs, once))
+                steps.append(self._plan_or_warn(entry, target, gate, outputs, once))
         return Plan(
             self.playbook_id,
             self.playbook.version,
             tuple(target.ref.arn for target in targets),
             tuple(steps),
         )
+
+    def _plan_or_warn(
+        self,
+        entry: RunStep,
+        target: Ec2Instance,
+        gate: str,
+        outputs: Mapping[str, Any],
+        once: Once,
+    ) -> PlannedStep:
+        """The step's plan; of a step that may fail, that it has none and why."""
+        try:
+            return self.plan_step(entry, target, gate, outputs, once)
+        except ClampdownError as error:
+            if entry.on_failure_or_default(STEPS[entry.step]) == "stop":
+                raise
+            warning = f"{entry.id} can't be planned: {error}"
+            return PlannedStep(entry.id, entry.step, target.ref.arn, gate, (), warnings=(warning,))
 
     def gated_steps(
         self, targets: Sequence[Ec2Instance], outputs: Mapping[str, Any]
@@ -250,7 +296,9 @@ class Execution:
         self.facts: dict[TargetRef, Ec2Instance] = {}
         self.plan = Plan(incident.playbook, self.playbook.version, (), ())
         self.outputs: dict[str, dict[str, Any]] = incident.outputs()
+        self.stop = surroundings.stop.hang()
         self.calm = threading.Event()
+        self.over = False
         self.failures: list[str] = []
         budgets = surroundings.playbooks.guardrails.budgets
         self.guard = Guardrails(
@@ -261,7 +309,11 @@ class Execution:
         self._once = Once()
         self._threads = ThreadPoolExecutor(surroundings.parallel_steps, thread_name_prefix="step")
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._listening: asyncio.Task[None] | None = None
         self._tasks: dict[object, asyncio.Task[None]] = {}
+        self._gates = asyncio.Lock()
+        self._asked: set[str] = set()
+        self.planner.asked.update(self._asked_before())
         self._unverified: list[tuple[RunStep, TargetRef]] = []
 
     def incident(self) -> Incident:
@@ -270,16 +322,39 @@ class Execution:
     async def prepare(self) -> Plan:
         """Read the facts and make the plan, and ask for the first gate's decision.
 
+        From here on what others write into the journal is heard, and so an abort.
+
         Raises UnknownTarget, NotContainable, ProtectedResource and what reads raise.
         """
         self._loop = asyncio.get_running_loop()
-        self.facts = await self._in_thread(lambda: self.planner.read(self.refs))
+        self._listening = asyncio.ensure_future(self._listen())
+        self.facts = await self._in_thread(self._read)
         for target in self.facts.values():
             self.guard.check_resource(target.resource, "Nothing was done to it.")
         self.plan = await self._in_thread(lambda: self.planner.plan(self.targets, self.outputs))
         self._record_plan("the facts were read")
         await self._ask_first()
         return self.plan
+
+    def _read(self) -> dict[TargetRef, Ec2Instance]:
+        """Fresh facts. Of several targets, those that are gone keep nobody from the others."""
+        try:
+            return self.planner.read(self.refs)
+        except (UnknownTarget, NotContainable):
+            if len(self.refs) == 1:
+                raise
+        facts: dict[TargetRef, Ec2Instance] = {}
+        gone: list[ClampdownError] = []
+        for ref in self.refs:
+            try:
+                facts.update(self.planner.read([ref]))
+            except (UnknownTarget, NotContainable) as error:
+                gone.append(error)
+        if not facts:
+            raise gone[0]
+        self.failures.extend(map(str, gone))
+        self.refs = tuple(facts)
+        return facts
 
     @property
     def targets(self) -> list[Ec2Instance]:
@@ -310,12 +385,6 @@ class Execution:
         """Verify what has not been verified yet, on fresh facts."""
         await self._shared(("verify", "end"), self._verify)
 
-    def from_elsewhere(self, work: Coroutine[Any, Any, None]) -> Awaitable[None]:
-        """Await work of this execution from another thread's event loop."""
-        if self._loop is None:
-            raise RuntimeError("prepare() comes first")
-        return asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
-
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -323,7 +392,7 @@ class Execution:
         if isinstance(entry, Approve):
             await pass_(entry)
         elif isinstance(entry, Manual):
-            self._ask_people(entry)
+            await self._shared(("manual", entry.manual.id), lambda: self._ask_people(entry))
         elif isinstance(entry, Parallel):
             await _all(perform(step) for step in entry.parallel)
         else:
@@ -333,9 +402,34 @@ class Execution:
             await perform(entry)
 
     async def _shared(self, key: object, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do the work, or wait for whoever does it: always in the loop that carries this out."""
+        if self._loop is not None and self._loop is not asyncio.get_running_loop():
+            there = asyncio.run_coroutine_threadsafe(self._shared(key, work), self._loop)
+            await asyncio.wrap_future(there)
+            return
         if key not in self._tasks:
+            if self.over:
+                raise Interrupted("It has ended already; nothing more is begun.")
             self._tasks[key] = asyncio.ensure_future(work())
-        await asyncio.shield(self._tasks[key])
+        task = self._tasks[key]
+        try:
+            await asyncio.shield(task)
+        except ApprovalMissing:
+            # Nothing was done; it can be asked for again once the gate is open.
+            if self._tasks.get(key) is task:
+                del self._tasks[key]
+            raise
+
+    async def _listen(self) -> None:
+        """Tell of what others write, and stop when one of them aborts the incident."""
+        while True:
+            try:
+                if await asyncio.to_thread(self.recorder.overhear):
+                    self.stop.set()
+            except ClampdownError:
+                # A journal that can't be read stops the steps by itself: they can't write either.
+                pass
+            await asyncio.sleep(_POLL)
 
     # Steps
 
@@ -348,79 +442,122 @@ class Execution:
             if error is not None
         ]
         for error in errors:
-            if not isinstance(error, ClampdownError) or isinstance(error, (Interrupted, Denied)):
+            if not isinstance(error, ClampdownError) or isinstance(error, _HALTS):
                 raise error
         if errors:
             self.failures.extend(f"{entry.id}: {error}" for error in errors)
             if entry.on_failure_or_default(STEPS[entry.step]) == "stop":
-                raise StepFailed(
+                refused = any(isinstance(error, Refused) for error in errors)
+                raise (StepRefused if refused else StepFailed)(
                     f"{entry.id} failed: {errors[0]}",
                     advice=f"What was done stays done. Mend it, then `clampdown resume {self.id}`.",
                 )
 
     async def _step_on(self, entry: RunStep, ref: TargetRef) -> None:
+        if self._planned(entry, ref).skipped and "steps" in (entry.when or ""):
+            # What earlier steps returned was not there yet when the plan was made.
+            await self._look_again(entry, ref)
         planned = self._planned(entry, ref)
         if planned.skipped:
             self._finish(entry, ref, "skipped", {}, planned.skipped)
             return
-        self._require_approval(planned)
+        await self._in_thread(lambda: self._require_approval(entry, planned))
         self.recorder.append(
             "step.started", {"step": entry.id, "name": entry.step, "target": ref.arn}
         )
-        ledger = JournalLedger(self.recorder, entry.id, ref, mode=self.mode)
+        ledger = self._ledger(entry, ref)
         try:
             outputs = await self._try(entry, ref, ledger)
-        except Interrupted:
-            raise
         except ClampdownError as error:
-            self._finish(entry, ref, "failed", {}, str(error))
+            status = "interrupted" if isinstance(error, _HALTS) else "failed"
+            self._finish(entry, ref, status, {}, str(error))
             raise
-        self.outputs[entry.id] = outputs
+        self.outputs.setdefault(ref.arn, {})[entry.id] = outputs
         self._finish(entry, ref, "done" if ledger.changes else "unchanged", outputs, "")
         if STEPS[entry.step].waits:
-            await self._in_thread(lambda: self._verify_one(entry, ref, self.planner.read([ref])))
+            fresh = await self._in_thread(lambda: self.planner.read([ref]))
+            await self._in_thread(lambda: self._verify_one(entry, fresh[ref]))
         else:
             self._unverified.append((entry, ref))
 
     async def _try(self, entry: RunStep, ref: TargetRef, ledger: JournalLedger) -> dict[str, Any]:
+        left = entry.timeout
         for attempt in range(1, TRIES + 1):
+            begun = time.monotonic()
             try:
-                outputs: dict[str, Any] = await self._in_thread(
-                    lambda: self._contain(entry, ref, ledger)
-                )
-                return outputs
+                return await self._contain_within(left, entry, ref, ledger)
             except (AccessDenied, Throttled):
                 raise
-            except (OutcomeUnknown, PlanChanged, AwsRefused):
+            except (OutcomeUnknown, PlanChanged, AwsRefused) as error:
                 # Read again what is there, and do only what is missing.
                 if attempt == TRIES:
                     raise
+                if isinstance(error, OutcomeUnknown):
+                    await self._in_thread(lambda: self.stop.wait(_SETTLING))
+                if left is not None:
+                    left -= timedelta(seconds=time.monotonic() - begun)
                 await self._look_again(entry, ref)
         raise RuntimeError("unreachable: the last try returns or raises")
 
-    def _contain(self, entry: RunStep, ref: TargetRef, ledger: JournalLedger) -> dict[str, Any]:
+    async def _contain_within(
+        self, left: timedelta | None, entry: RunStep, ref: TargetRef, ledger: JournalLedger
+    ) -> dict[str, Any]:
+        """One try, which begins no more calls once the time that is left is over."""
+        stop = self.stop.hang()
+        timer = None
+        if left is not None:
+            loop = asyncio.get_running_loop()
+            timer = loop.call_later(max(0.0, left.total_seconds()), stop.set)
+        try:
+            outputs: dict[str, Any] = await self._in_thread(
+                lambda: self._contain(entry, ref, ledger, stop)
+            )
+        except Interrupted as error:
+            if stop.is_set() and not self.stop.is_set():
+                raise StepTimedOut(
+                    f"{entry.id} on {ref.id} did not end within its timeout. {error}",
+                    advice="What it did until then is recorded; `clampdown resume` goes on.",
+                ) from error
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+        return outputs
+
+    def _contain(
+        self, entry: RunStep, ref: TargetRef, ledger: JournalLedger, stop: Stop
+    ) -> dict[str, Any]:
         target = self.facts[ref]
         params = self.planner.params(entry, self.planner.context(target, self.outputs))
-        outputs = STEPS[entry.step]().contain(self._live(entry, ref, ledger), target, params)
-        return dict(outputs or {})
+        if is_pending(params.model_dump()):
+            raise ClampdownError(
+                f"{entry.id} on {ref.id} needs what an earlier step should have returned, and that "
+                "step has not been done. Nothing was sent."
+            )
+        aws = self._live(entry, ref, ledger, stop)
+        return dict(STEPS[entry.step]().contain(aws, target, params) or {})
 
-    def _live(self, entry: RunStep, ref: TargetRef, ledger: JournalLedger) -> LiveAws:
+    def _ledger(self, entry: RunStep, ref: TargetRef) -> JournalLedger:
+        foreseen = self._planned(entry, ref).warnings
+        return JournalLedger(self.recorder, entry.id, ref, mode=self.mode, foreseen=foreseen)
+
+    def _live(self, entry: RunStep, ref: TargetRef, ledger: JournalLedger, stop: Stop) -> LiveAws:
         return LiveAws(
             self.around.connections,
             Where(ref.account, ref.region),
             self.context,
             ledger=ledger,
             guard=self.guard,
-            permit=Permit(self._planned(entry, ref)),
+            permit=Permit(self._planned(entry, ref), self._planned_for_others(entry, ref)),
             once=self._once,
-            stop=self.around.stop,
+            stop=stop,
         )
 
     async def _look_again(self, entry: RunStep, ref: TargetRef) -> None:
         """Fresh facts and a fresh plan for one step; approval again if it asks for something new."""
         self._once = Once()
         self.facts.update(await self._in_thread(lambda: self.planner.read([ref])))
-        before = self._planned(entry, ref)
+        before, planned_before = self._planned(entry, ref), self.plan
         after = await self._in_thread(
             lambda: self.planner.plan_step(
                 entry, self.facts[ref], before.gate, self.outputs, self._once
@@ -428,7 +565,7 @@ class Execution:
         )
         self._once = Once()
         self._replace_planned(after)
-        if not _covered(before, after):
+        if not _covered(planned_before, after):
             self._record_plan(f"{entry.id} found something else than planned")
             if before.gate:
                 await self._gate(self._gate_entry(before.gate))
@@ -451,50 +588,61 @@ class Execution:
     # Verification
 
     async def _verify(self) -> None:
-        pending_checks, self._unverified = self._unverified, []
+        """Look at what steps have done on fresh facts; do again what is not there any more."""
+        checks, self._unverified = self._unverified, []
+        failed: list[tuple[RunStep, ClampdownError]] = []
         for attempt in range(1, TRIES + 1):
-            if not pending_checks:
-                return
-            fresh = await self._in_thread(lambda: self.planner.read(self.refs))
-            self.facts.update(fresh)
-            failed: list[tuple[RunStep, TargetRef, NotContained]] = []
-            for entry, ref in pending_checks:
+            if not checks:
+                break
+            self.facts = await self._in_thread(self._read)
+            last = attempt == TRIES
+            missing: list[tuple[RunStep, TargetRef]] = []
+            for entry, ref in checks:
+                if ref not in self.facts:
+                    continue
                 try:
-                    self._verify_one(entry, ref, fresh, record=attempt == TRIES)
+                    look = partial(self._verify_one, entry, self.facts[ref], record=last)
+                    await self._in_thread(look)
                 except NotContained as error:
-                    failed.append((entry, ref, error))
-            pending_checks = [(entry, ref) for entry, ref, _ in failed]
-            if failed and attempt == TRIES:
-                errors = "; ".join(str(error) for _, _, error in failed)
-                raise NotContained(
-                    f"Not contained, although every call was made: {errors}",
-                    advice="Somebody may be reverting it: look at CloudTrail, then resume.",
-                )
-            for entry, ref in pending_checks:
-                await self._look_again(entry, ref)
-                ledger = JournalLedger(self.recorder, entry.id, ref, mode=self.mode)
-                await self._try(entry, ref, ledger)
+                    if last:
+                        failed.append((entry, error))
+                    else:
+                        missing.append((entry, ref))
+            checks = []
+            for entry, ref in missing:
+                try:
+                    await self._look_again(entry, ref)
+                    await self._try(entry, ref, self._ledger(entry, ref))
+                    checks.append((entry, ref))
+                except _HALTS:
+                    raise
+                except ClampdownError as error:
+                    self._not_verified(entry, ref, error)
+                    failed.append((entry, error))
+        self.failures.extend(f"{entry.id}: {error}" for entry, error in failed)
+        if any(entry.on_failure_or_default(STEPS[entry.step]) == "stop" for entry, _ in failed):
+            errors = "; ".join(f"{entry.id}: {error}" for entry, error in failed)
+            raise NotContained(
+                f"Not contained, although every call was made: {errors}",
+                advice="Somebody may be reverting it: look at CloudTrail, then resume.",
+            )
 
-    def _verify_one(
-        self,
-        entry: RunStep,
-        ref: TargetRef,
-        fresh: Mapping[TargetRef, Ec2Instance],
-        *,
-        record: bool = True,
-    ) -> None:
-        target = fresh[ref]
+    def _verify_one(self, entry: RunStep, target: Ec2Instance, *, record: bool = True) -> None:
         params = self.planner.params(entry, self.planner.context(target, self.outputs))
-        where = Where(ref.account, ref.region)
+        where = Where(target.ref.account, target.ref.region)
         reader = PlanningAws(self.around.connections, where, self.context, entry.id, Once())
-        body = {"step": entry.id, "target": ref.arn, "error": ""}
         try:
             STEPS[entry.step]().verify(reader, target, params)
         except NotContained as error:
             if record:
-                self.recorder.append("verify.failed", {**body, "error": str(error)})
+                self._not_verified(entry, target.ref, error)
             raise
+        body = {"step": entry.id, "target": target.ref.arn, "error": ""}
         self.recorder.append("verify.passed", body)
+
+    def _not_verified(self, entry: RunStep, ref: TargetRef, error: ClampdownError) -> None:
+        body = {"step": entry.id, "target": ref.arn, "error": str(error)}
+        self.recorder.append("verify.failed", body)
 
     # Gates and people
 
@@ -511,8 +659,11 @@ class Execution:
             if gate is None:
                 self.recorder.append("gate.skipped", {"gate": entry.approve.id, "why": why})
             return False
-        if gate is None or gate.status in {"expired", "skipped"}:
+        # What expires while this process carries the incident out has expired for good.
+        asked_before = entry.approve.id not in self._asked
+        if gate is None or gate.status == "skipped" or (gate.status == "expired" and asked_before):
             self._request(entry, round_=gate.round + 1 if gate else 1)
+        self._asked.add(entry.approve.id)
         return True
 
     def _request(
@@ -525,10 +676,16 @@ class Execution:
         record = approvals.request(
             self.journal, self.id, entry.approve, self.plan, round_=round_, differences=differences
         )
+        self.planner.asked.add(entry.approve.id)
         self.recorder.show(record)
 
     async def _gate(self, entry: Approve) -> None:
         """Wait for the decision; hold it against a fresh plan; ask again if that has changed."""
+        # Steps side by side may find, at once, that they need a new decision: one asks for all.
+        async with self._gates:
+            await self._decided(entry)
+
+    async def _decided(self, entry: Approve) -> None:
         await self._in_thread(lambda: self._ask(entry))
         gate = await self._in_thread(lambda: self._gate_state(entry))
         if gate is None or gate.status == "skipped":
@@ -573,7 +730,7 @@ class Execution:
                 f"The gate {gate.id} waits for {gate.needed} until {gate.expires_at:%H:%M:%S} UTC.",
                 advice=f"`clampdown approve {self.id} {gate.id}`, then `clampdown resume {self.id}`.",
             )
-        if self.around.stop.is_set():
+        if self.stop.is_set():
             raise Interrupted("A stop was asked for while waiting for a decision.")
         self.calm.set()
         every = entry.approve.remind_every
@@ -589,17 +746,14 @@ class Execution:
         Once part of it has been carried out, what is left must be covered by it; before that, it
         must be the same call for call.
         """
+        if not all(_covered(approved, step) for step in now.steps):
+            return False
         behind = {step.id for step in approved.steps}
         begun = any(change.step in behind for change in self.incident().changes)
-        if not begun:
-            return approved.same_as(now)
-        return all(
-            (before := approved.step(step.id, step.target)) is not None and _covered(before, step)
-            for step in now.steps
-        )
+        return begun or approved.same_as(now)
 
     def _fresh_plan(self) -> None:
-        self.facts.update(self.planner.read(self.refs))
+        self.facts = self._read()
         self.plan = self.planner.plan(self.targets, self.outputs)
         self._once = Once()
 
@@ -614,18 +768,40 @@ class Execution:
                 return entry
         raise ApprovalMissing(f"There is no gate {gate_id} in the playbook.")
 
-    def _require_approval(self, planned: PlannedStep) -> None:
-        if not planned.gate:
-            return
-        gate = self._gate_state(self._gate_entry(planned.gate))
-        if gate is None or gate.status != "approved":
-            self.recorder.append("gate.bypass_attempt", {"gate": planned.gate, "step": planned.id})
-            raise ApprovalMissing(
-                f"{planned.id} stands behind the gate {planned.gate}, which is not approved.",
-                advice="Nothing was sent.",
-            )
+    def _asked_before(self) -> list[str]:
+        """The gates that another process has asked for already."""
+        gates = [entry for entry in self.playbook.steps if isinstance(entry, Approve)]
+        states = {entry.approve.id: self._gate_state(entry) for entry in gates}
+        return [key for key, gate in states.items() if gate and gate.status != "skipped"]
 
-    def _ask_people(self, entry: Manual) -> None:
+    def _require_approval(self, entry: RunStep, planned: PlannedStep) -> None:
+        """Hold a step against the decisions in the journal, whoever has asked for it to run."""
+        for before in self._gates_before(entry):
+            gate = self._gate_state(before)
+            if gate is None or gate.status not in {"approved", "skipped"}:
+                self._refuse_bypass(before.approve.id, planned, "which is not approved")
+            elif before.approve.id == planned.gate:
+                if gate.status == "skipped":
+                    self._refuse_bypass(gate.id, planned, "which was not asked for")
+                if not _covered(Plan.from_json(gate.request["plan"]), planned):
+                    self._refuse_bypass(gate.id, planned, "which approved another plan")
+
+    def _refuse_bypass(self, gate: str, planned: PlannedStep, why: str) -> NoReturn:
+        self.recorder.append("gate.bypass_attempt", {"gate": gate, "step": planned.id, "why": why})
+        raise ApprovalMissing(
+            f"{planned.id} stands behind the gate {gate}, {why}.", advice="Nothing was sent."
+        )
+
+    def _gates_before(self, step: RunStep) -> list[Approve]:
+        gates: list[Approve] = []
+        for entry in self.playbook.steps:
+            if isinstance(entry, Approve):
+                gates.append(entry)
+            elif step in (entry.parallel if isinstance(entry, Parallel) else (entry,)):
+                break
+        return gates
+
+    async def _ask_people(self, entry: Manual) -> None:
         task = entry.manual
         if any(known.id == task.id for known in self.incident().manual):
             return
@@ -638,6 +814,9 @@ class Execution:
         if planned is None:
             raise PlanChanged(f"{entry.id} on {ref.id} is not in the plan.")
         return planned
+
+    def _planned_for_others(self, entry: RunStep, ref: TargetRef) -> list[PlannedStep]:
+        return [step for step in self.plan.steps if step.id == entry.id and step.target != ref.arn]
 
     def _replace_planned(self, fresh: PlannedStep) -> None:
         self.plan = replace(
@@ -671,13 +850,17 @@ def open_incident(
     playbooks: Playbooks,
     refs: Sequence[TargetRef],
     finding: Mapping[str, Any] | None,
-    requester: Any,
+    requester: Actor,
     simulate: str,
     reason: str,
+    authors: Sequence[str] = (),
     proposed: bool = False,
     automatic: bool = False,
 ) -> None:
-    """Write an incident's first record. From here on it exists, and its playbook is fixed."""
+    """Write an incident's first record. From here on it exists, and its playbook is fixed.
+
+    ``authors`` are the principals who could have written the playbook.
+    """
     playbook = playbooks.playbooks[playbook_id]
     journal.append(
         incident_id,
@@ -690,6 +873,7 @@ def open_incident(
             "finding": dict(finding) if finding else None,
             "simulate": simulate,
             "reason": reason,
+            "authors": list(authors),
             "proposed": proposed,
             "automatic": automatic,
         },
@@ -697,11 +881,20 @@ def open_incident(
     )
 
 
-def _covered(before: PlannedStep, after: PlannedStep) -> bool:
-    """Whether everything that is planned now was planned, and so approved, before."""
-    allowed = (*before.changes, *before.contingent)
-    return all(
-        any(matches(known.call, change.call) for known in allowed) for change in after.changes
+def _covered(before: Plan, after: PlannedStep) -> bool:
+    """Whether everything that a step would do now was planned for it, and so approved, before.
+
+    What targets share may have been planned for another of them.
+    """
+    allowed = [
+        change
+        for step in before.steps
+        if step.id == after.id
+        for change in (*step.changes, *step.contingent)
+    ]
+    return before.step(after.id, after.target) is not None and all(
+        any(matches(known.call, change.call) for known in allowed)
+        for change in (*after.changes, *after.contingent)
     )
 
 

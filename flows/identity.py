@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from flows.journal.record import Actor
@@ -49,7 +50,18 @@ class Identity:
 
 def local_identity() -> Identity:
     """The user who runs this process, by the operating system."""
-    uid = os.getuid()
+    return _local(os.getuid())
+
+
+def owner_of(path: Path) -> tuple[str, ...]:
+    """The principal who owns a file, by the operating system; none where there is no such file."""
+    try:
+        return (_local(path.stat().st_uid).principal,)
+    except OSError:
+        return ()
+
+
+def _local(uid: int) -> Identity:
     try:
         return Identity("local", pwd.getpwuid(uid).pw_name)
     except KeyError:

@@ -25,7 +25,7 @@ IncidentStatus = Literal[
     "aborted",
     "undone",
 ]
-StepStatus = Literal["running", "done", "unchanged", "skipped", "failed"]
+StepStatus = Literal["running", "done", "unchanged", "skipped", "failed", "interrupted"]
 Outcome = Literal["unknown", "done", "accepted", "failed"]
 
 
@@ -34,7 +34,8 @@ class RecordedChange:
     """A change whose intent was recorded, and what became of it.
 
     ``seq`` is the number of its intent. An intent without an outcome is *unknown*: the process
-    died in between, and AWS may have done it.
+    died in between, and AWS may have done it. ``settled`` is whether its step has since found, or
+    brought about, the state that it was to bring about.
     """
 
     seq: int
@@ -45,6 +46,7 @@ class RecordedChange:
     outcome: Outcome
     error: str
     undone: bool
+    settled: bool
 
     @property
     def may_have_happened(self) -> bool:
@@ -81,7 +83,8 @@ class ManualTask:
 class Incident:
     """An incident's state.
 
-    ``opened`` is the body of its first record. ``plan`` is the newest plan made.
+    ``opened`` is the body of its first record. ``plan`` is the newest plan made. ``undoing`` is
+    whether somebody has begun to take all of it back.
     """
 
     id: str
@@ -98,6 +101,7 @@ class Incident:
     warnings: tuple[str, ...]
     closed_at: datetime | None
     error: str
+    undoing: bool
 
     @property
     def playbook(self) -> str:
@@ -112,11 +116,20 @@ class Incident:
         return "simulated" if self.simulate else "live"
 
     def outputs(self) -> dict[str, dict[str, Any]]:
-        """What finished steps returned, by step id, for ``${steps.<id>…}``."""
-        return {step.id: dict(step.outputs) for step in self.steps if step.finished}
+        """What steps returned for each target, by its ARN and by step id, for ``${steps.<id>…}``."""
+        found: dict[str, dict[str, Any]] = {}
+        for step in self.steps:
+            if step.status in {"done", "unchanged"}:
+                found.setdefault(step.target, {})[step.id] = dict(step.outputs)
+        return found
 
     def unknown(self) -> Iterator[RecordedChange]:
-        return (change for change in self.changes if change.outcome == "unknown")
+        """The changes of which nobody knows yet whether they have happened."""
+        return (
+            change
+            for change in self.changes
+            if change.outcome == "unknown" and not change.settled and not change.undone
+        )
 
     def to_undo(self, step: str | None = None) -> list[RecordedChange]:
         """What may have happened and was not taken back, in the order in which it was done."""
@@ -155,6 +168,7 @@ def fold(records: Sequence[Record]) -> Incident:
         warnings=tuple(dict.fromkeys(story.warnings)),
         closed_at=story.closed_at,
         error=story.error,
+        undoing=story.undoing,
     )
 
 
@@ -166,11 +180,14 @@ class _Story:
     intents: dict[int, Record] = field(default_factory=dict)
     outcomes: dict[int, Record] = field(default_factory=dict)
     undone: set[int] = field(default_factory=set)
+    settled: set[int] = field(default_factory=set)
     gates: list[str] = field(default_factory=list)
     manual: dict[str, ManualTask] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     closed_at: datetime | None = None
     error: str = ""
+    aborted: bool = False
+    undoing: bool = False
 
     def add(self, record: Record) -> None:
         body = record.body
@@ -178,12 +195,19 @@ class _Story:
             case "incident.opened":
                 self.status = "proposed" if body["proposed"] else "running"
             case "incident.started":
-                self.status, self.closed_at, self.error = "running", None, ""
+                self._moved("running")
+                self.closed_at, self.error = None, ""
             case "incident.waiting":
-                self.status = "waiting"
+                self._moved("waiting")
+            case "incident.aborted":
+                self.status, self.aborted = "aborted", True
+                self.closed_at, self.error = record.at, body["why"]
             case "incident.closed":
-                self.status, self.closed_at = body["status"], record.at
-                self.error = body["error"]
+                self._moved(body["status"])
+                self.closed_at, self.error = record.at, body["error"] or self.error
+            case "undo.started":
+                self.undoing = self.undoing or body["step"] is None
+                self.error = ""
             case "plan.made":
                 self.plan = Plan.from_json(body["plan"])
                 self.warnings.extend(
@@ -225,10 +249,21 @@ class _Story:
             case _:
                 return
 
+    def _moved(self, status: IncidentStatus) -> None:
+        """What was aborted stays so, whatever the executor wrote until it knew; undoing ends it."""
+        if not self.aborted or status == "undone":
+            self.status = status
+
     def _finish(self, record: Record) -> None:
         body = record.body
         key = (body["step"], body["target"])
         started = self.steps[key].started if key in self.steps else record.at
+        if body["status"] in {"done", "unchanged"}:
+            self.settled.update(
+                seq
+                for seq, intent in self.intents.items()
+                if (intent.body["step"], _ref(intent.body["target"]).arn) == key
+            )
         self.steps[key] = StepState(
             body["step"],
             body["name"],
@@ -273,6 +308,7 @@ class _Story:
                 outcome=outcome.body["status"] if outcome else "unknown",
                 error=outcome.body["error"] if outcome else "",
                 undone=seq in self.undone,
+                settled=seq in self.settled,
             )
 
 

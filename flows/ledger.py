@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flows.approvals import SYSTEM
 from flows.incident import ref_to_json
 from flows.journal.journal import Journal
-from flows.journal.record import Record
+from flows.journal.record import Actor, Record
 from runbooks.aws import Progress
 from runbooks.calls import Change
-from runbooks.errors import AwsRefused, ClampdownError
+from runbooks.errors import AwsRefused, ClampdownError, Interrupted
 from runbooks.targets.reference import TargetRef
 
 Listener = Callable[[Record], None]
@@ -34,24 +35,44 @@ class Recorder:
         self.incident = incident
         self._listener = listener
         self._progress = progress
-        self._heard = 1
+        self._lock = threading.Lock()
+        known = journal.records(incident)
+        self._heard = known[-1].seq if known else 0
+        self._own: set[int] = set()
+        self._aborted: Record | None = None
 
-    def append(self, kind: str, body: Mapping[str, Any]) -> Record:
-        record = self.journal.append(self.incident, kind, body, SYSTEM)
-        self.show(record)
+    def append(self, kind: str, body: Mapping[str, Any], actor: Actor = SYSTEM) -> Record:
+        with self._lock:
+            record = self.journal.append(self.incident, kind, body, actor)
+            self._own.add(record.seq)
+        if self._listener:
+            self._listener(record)
         return record
 
     def show(self, record: Record) -> None:
-        """Tell whoever shows the incident of a record."""
+        """Tell of a record that this process has written elsewhere, once."""
+        with self._lock:
+            if record.seq <= self._heard:
+                return
+            self._own.add(record.seq)
         if self._listener:
             self._listener(record)
 
-    def overhear(self) -> None:
-        """Tell of what people wrote meanwhile, from other processes."""
-        for record in self.journal.records(self.incident, after_seq=self._heard):
-            self._heard = record.seq
-            if record.actor != SYSTEM:
-                self.show(record)
+    def overhear(self) -> Record | None:
+        """Tell of what others wrote meanwhile, each once; return their wish to abort, if any."""
+        with self._lock:
+            heard = self.journal.records(self.incident, after_seq=self._heard)
+            if heard:
+                self._heard = heard[-1].seq
+            foreign = [record for record in heard if record.seq not in self._own]
+            self._own.difference_update(record.seq for record in heard)
+            aborts = [record for record in foreign if record.kind == "incident.aborted"]
+            self._aborted = self._aborted or (aborts[0] if aborts else None)
+            aborted = self._aborted
+        for record in foreign:
+            if self._listener:
+                self._listener(record)
+        return aborted
 
     def progress(self, what: str, progress: Progress) -> None:
         if self._progress:
@@ -61,7 +82,8 @@ class Recorder:
 class JournalLedger:
     """Writes down the changes of one step on one target.
 
-    ``undoes`` is the number of the intent that is being taken back, when one is.
+    ``undoes`` is the number of the intent that is being taken back, when one is. ``foreseen`` are
+    the warnings that stand in the plan already.
     """
 
     def __init__(
@@ -72,15 +94,21 @@ class JournalLedger:
         *,
         mode: str,
         undoes: int | None = None,
+        foreseen: Sequence[str] = (),
     ) -> None:
         self._recorder = recorder
         self._step = step
         self._target = target
         self._mode = mode
         self._undoes = undoes
+        self._foreseen = foreseen
         self.changes = 0
 
     def intend(self, change: Change) -> int:
+        if (abort := self._recorder.overhear()) is not None:
+            raise Interrupted(
+                f"{change.call.action} was not sent: {abort.actor.id} has aborted the incident."
+            )
         self.changes += 1
         body = {
             "step": self._step,
@@ -108,7 +136,9 @@ class JournalLedger:
         self._recorder.progress(f"{self._step}: {what}", progress)
 
     def warn(self, text: str) -> None:
-        """Warnings stand in the plan; only what the plan could not foresee would be new here."""
+        """Write a warning down that the plan has not shown."""
+        if text not in self._foreseen:
+            self._recorder.append("warning", {"step": self._step, "text": text})
 
     def _outcome(
         self,

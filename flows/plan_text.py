@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from runbooks.calls import Plan, PlannedStep
 
 
 def plan_markdown(plan: Plan, title: str) -> str:
     """The plan as Markdown: what each step does, exactly, and how it is taken back."""
     lines = [
-        f"# {title}",
+        f"# {_text(title)}",
         "",
         f"Playbook `{plan.playbook}` · digest `{plan.digest}`",
         "",
@@ -33,17 +35,22 @@ def summary(plan: Plan) -> str:
 
 def _step(step: PlannedStep) -> list[str]:
     if step.skipped:
-        return [f"### {step.id}", "", f"Left out: {step.skipped}", ""]
+        return [f"### {step.id}", "", f"Left out: {_text(step.skipped)}", ""]
     lines = [f"### {step.id}", ""]
     if not step.changes:
         lines += ["Nothing to change.", ""]
     for change in step.changes:
-        lines.append(f"- {change.why}: `{_code(str(change.call))}`")
+        lines.append(f"- {_text(change.why)}: `{_code(str(change.call))}`")
     for change in step.contingent:
-        lines.append(f"- if needed: {change.why}: `{_code(str(change.call))}`")
-    lines += [f"> {warning}" for warning in step.warnings]
+        lines.append(f"- if needed: {_text(change.why)}: `{_code(str(change.call))}`")
+    lines += [f"> {_text(warning)}" for warning in step.warnings]
     return [*lines, ""]
 
 
+def _text(text: str) -> str:
+    """Text as it is: names that somebody gave to resources are neither links nor HTML."""
+    return re.sub(r"([\\`*_\[\]<>])", r"\\\1", " ".join(text.split()))
+
+
 def _code(text: str) -> str:
-    return text.replace("`", "'")
+    return " ".join(text.replace("`", "'").split())

@@ -8,19 +8,40 @@ wait uses :mod:`flows.carry_out`, which brings this flow in as soon as there is 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
 
-from prefect import flow, tags, task
+from prefect import flow, get_client, tags, task
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 
 from flows.execution import Execution
 from flows.plan_text import plan_markdown
 from runbooks.playbook import Approve, RunStep
 
+# Prefect's server takes task runs in from a queue, after the flow run itself has ended.
+_RECORDED = timedelta(seconds=5)
+_LOOK_EVERY = timedelta(milliseconds=100)
+
+
+@dataclass
+class _Shown:
+    """An execution, and how many task runs were begun to show it."""
+
+    execution: Execution
+    task_runs: int = 0
+
+
 # What this process carries out. A flow run is given an incident's id and finds it here: nothing
 # but the id goes through Prefect's database.
-EXECUTIONS: dict[str, Execution] = {}
+_SHOWN: dict[str, _Shown] = {}
+
+
+class NotRecorded(Exception):
+    """Prefect's server has not taken all of the run in. Nothing but a view depends on it."""
 
 
 @flow(
@@ -31,7 +52,8 @@ EXECUTIONS: dict[str, Execution] = {}
 )
 async def respond(incident: str, playbook: str) -> None:
     """Carry out an incident's playbook, step by step."""
-    execution = EXECUTIONS[incident]
+    shown = _SHOWN[incident]
+    execution = shown.execution
     await acreate_markdown_artifact(
         key=f"plan-{incident}",
         markdown=plan_markdown(execution.plan, execution.playbook.title),
@@ -40,10 +62,12 @@ async def respond(incident: str, playbook: str) -> None:
 
     async def perform(entry: RunStep) -> None:
         run = step.with_options(task_run_name=entry.id, tags=[entry.step])
+        shown.task_runs += 1
         await run(incident, entry.id)
 
     async def pass_(entry: Approve) -> None:
         run = gate.with_options(task_run_name=f"approval: {entry.approve.id}")
+        shown.task_runs += 1
         await run(incident, entry.approve.id)
 
     await execution.walk(perform, pass_)
@@ -52,30 +76,52 @@ async def respond(incident: str, playbook: str) -> None:
 @task(name="step", cache_policy=NO_CACHE, persist_result=False)
 async def step(incident: str, step_id: str) -> None:
     """Run one step on every target of the incident."""
-    execution = EXECUTIONS[incident]
+    execution = _SHOWN[incident].execution
     entry = next(entry for entry in execution.playbook.run_steps() if entry.id == step_id)
-    await execution.from_elsewhere(execution.step(entry))
+    await execution.step(entry)
 
 
 @task(name="approval", cache_policy=NO_CACHE, persist_result=False)
 async def gate(incident: str, gate_id: str) -> None:
     """Wait until people have decided. What they decide is in the journal, not here."""
-    execution = EXECUTIONS[incident]
+    execution = _SHOWN[incident].execution
     entry = next(
         entry
         for entry in execution.playbook.steps
         if isinstance(entry, Approve) and entry.approve.id == gate_id
     )
-    await execution.from_elsewhere(execution.gate(entry))
+    await execution.gate(entry)
 
 
-def run_in_prefect(execution: Execution, playbook: str) -> Awaitable[None]:
-    """The flow run of an execution, with its tags."""
-    EXECUTIONS[execution.id] = execution
+async def show_in_prefect(execution: Execution) -> None:
+    """Show an execution as a flow run with its tags, until Prefect has recorded all of it.
+
+    A failed containment is a failed flow run, and no error here. Raises NotRecorded, and whatever
+    Prefect raises.
+    """
+    playbook = execution.planner.playbook_id
     accounts = sorted({ref.account for ref in execution.refs})
-
-    async def run() -> None:
+    shown = _SHOWN[execution.id] = _Shown(execution)
+    try:
         with tags(execution.id, playbook, execution.mode, *(f"account:{a}" for a in accounts)):
-            await respond(execution.id, playbook)
+            state = await respond(execution.id, playbook, return_state=True)
+    finally:
+        del _SHOWN[execution.id]
+    run = state.state_details.flow_run_id
+    if run is None:
+        raise NotRecorded("Prefect does not know the flow run.")
+    await _recorded(run, shown.task_runs)
 
-    return run()
+
+async def _recorded(flow_run: UUID, task_runs: int) -> None:
+    only = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run]))
+    try:
+        async with asyncio.timeout(_RECORDED.total_seconds()), get_client() as client:
+            while True:
+                known = await client.read_task_runs(flow_run_filter=only)
+                over = sum(run.state is not None and run.state.is_final() for run in known)
+                if over >= task_runs:
+                    return
+                await asyncio.sleep(_LOOK_EVERY.total_seconds())
+    except TimeoutError as error:
+        raise NotRecorded("Prefect's server is slow: it may not show all of the steps.") from error

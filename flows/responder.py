@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows import approvals
-from flows.carry_out import Result, carry_out
+from flows.carry_out import Result, carry_out, stoppable
 from flows.execution import MANUAL, Planner, Surroundings, open_incident
-from flows.identity import Identity
+from flows.identity import Identity, owner_of
 from flows.incident import Incident, fold, new_incident_id
 from flows.intake.finding import Finding
 from flows.intake.route import Routed, Unrouted, choose
+from flows.journal.errors import IncidentHeld, JournalTampered
 from flows.journal.journal import Journal
 from flows.journal.record import Actor
+from flows.journal.verify import verify
 from flows.ledger import Listener, ProgressListener
 from flows.settings import Settings
 from flows.step_up import TotpStepUp
+from flows.stopping import Stop
 from flows.undo import Undone, undo_incident
-from runbooks.aws import IncidentContext
+from runbooks.aws import IncidentContext, Once, PlanningAws, Where
 from runbooks.calls import Plan, pending
 from runbooks.connections import AccountAccess, Connections
 from runbooks.errors import (
     BudgetExceeded,
+    Denied,
     InvalidInput,
     Refused,
     SampleFinding,
@@ -35,9 +39,15 @@ from runbooks.errors import (
 from runbooks.errors import Unrouted as UnroutedFinding
 from runbooks.playbook import Playbooks
 from runbooks.targets.instance import Ec2Instance
+from runbooks.targets.reading import read_instances
 from runbooks.targets.reference import TargetRef, account_in, instance_reference
 
-_OPEN = {"running", "waiting", "contained", "incomplete", "failed", "interrupted"}
+if TYPE_CHECKING:
+    from flows.reaping import Reaped
+
+_OPEN = {"proposed", "running", "waiting", "contained", "incomplete", "failed", "interrupted"}
+_OPENING_SECONDS = 30.0
+_OPENING_POLL = 0.05
 
 
 @dataclass(frozen=True)
@@ -68,13 +78,13 @@ class Responder:
         *,
         listener: Listener | None = None,
         progress: ProgressListener | None = None,
-        stop: threading.Event | None = None,
+        stop: Stop | None = None,
     ) -> None:
         self.settings = settings
         self.playbooks = playbooks
         self.listener = listener
         self.progress = progress
-        self.stop = stop or threading.Event()
+        self.stop = stop or Stop()
         self._journal: Journal | None = None
 
     @property
@@ -143,7 +153,10 @@ class Responder:
     ) -> Started:
         """Route a finding, then run its playbook or propose it.
 
-        Raises Unrouted, SampleFinding and what :meth:`run` raises.
+        An update of a finding goes on with the incident that it has. Where people have stopped
+        that one, nothing is done: GuardDuty repeats itself, and would overrule them.
+
+        Raises Unrouted, SampleFinding, Refused and what :meth:`run` raises.
         """
         self._refuse_sample(finding)
         account = self.playbooks.accounts.get(finding.account)
@@ -151,7 +164,7 @@ class Responder:
             self.playbooks.routes,
             finding,
             account,
-            {},
+            self._tags_of(finding) if account else {},
             target_kinds={
                 name: playbook.target for name, playbook in self.playbooks.playbooks.items()
             },
@@ -177,29 +190,44 @@ class Responder:
             routed=decision,
         )
 
-    def resume(self, incident_id: str, *, prefect: bool = True, wait: bool = True) -> Started:
-        """Go on with an incident: after a crash, a decision, a mended failure."""
+    def resume(
+        self, incident_id: str, identity: Identity, *, prefect: bool = True, wait: bool = True
+    ) -> Started:
+        """Go on with an incident: after a crash, a decision, a mended failure.
+
+        Whoever starts one that was proposed has asked for it, as if they had opened it.
+        """
         incident = self.incident(incident_id)
+        if incident.undoing and incident.status != "undone":
+            raise Refused(
+                f"{incident_id} is being undone; it can't be resumed.",
+                advice=f"`clampdown undo {incident_id}` goes on with that.",
+            )
         if incident.status in {"undone", "aborted"}:
             raise Refused(
                 f"{incident_id} is {incident.status}; it can't be resumed.",
                 advice="`clampdown run` opens a new incident.",
             )
-        if any(gate.status == "denied" for gate in self.gates(incident)):
-            raise Refused(
+        if self._was_denied(incident):
+            raise Denied(
                 f"{incident_id} was denied: {incident.error}",
                 advice="A new incident asks for a new decision: `clampdown run`.",
             )
-        return self._carry_out(incident, reason="resumed", joined=True, prefect=prefect, wait=wait)
+        return self._carry_out(
+            incident, identity.actor, reason="resumed", joined=True, prefect=prefect, wait=wait
+        )
 
     def undo(self, incident_id: str, identity: Identity, *, step: str | None = None) -> Undone:
         """Take back what an incident changed, or what one of its steps did."""
         incident = self.incident(incident_id)
-        with self._held(incident) as around:
+        with self._held(incident) as around, stoppable(around.stop):
             return undo_incident(incident_id, around, identity.actor, step=step)
 
     def abort(self, incident_id: str, identity: Identity, why: str) -> Incident:
-        """Have an incident stop now; what was done stays done."""
+        """Have an incident stop now, whichever process carries it out; what was done stays done.
+
+        That process begins no change after this has returned, and ends.
+        """
         incident = self.incident(incident_id)
         if incident.status in {"undone", "aborted"}:
             raise Refused(f"{incident_id} is {incident.status} already.")
@@ -253,13 +281,21 @@ class Responder:
         )
         return self.incident(incident_id)
 
-    def reap(self) -> list[dict[str, str]]:
+    def reap(self) -> Reaped:
         """Delete the clean rooms whose time is over, wherever playbooks.yaml lists accounts."""
         from flows.reaping import reap_expired
 
         connections = self.connections("clampdown-reap")
         try:
-            return reap_expired(self.journal, self.playbooks, connections, self.settings)
+            around = Surroundings(
+                journal=self.journal,
+                playbooks=self.playbooks,
+                connections=connections,
+                stop=self.stop.hang(),
+                listener=self.listener,
+                progress=self.progress,
+            )
+            return reap_expired(around, self.settings)
         finally:
             connections.close()
 
@@ -328,15 +364,49 @@ class Responder:
                 f"The finding names {len(refs)} targets; an incident may have {limit}."
             )
         why = tuple(routed.why) if routed else ()
-        known = self._open_incident_of(playbook, refs)
-        if known is not None:
-            return self._carry_out(
-                known, reason="asked for again", joined=True, prefect=prefect, wait=wait, why=why
-            )
-        automatic = routed is not None and routed.mode == "automatic"
-        if automatic:
-            self._check_automatic_budget()
-        incident_id = new_incident_id()
+        with self._opening():
+            known, refs, said = self._known(playbook, refs, finding if routed else None)
+            why += said
+            incident_id = known.id if known else new_incident_id()
+            if known is None:
+                automatic = routed is not None and routed.mode == "automatic"
+                if automatic and (exhausted := self._automatic_budget_spent()):
+                    automatic, why = False, (*why, exhausted)
+                self._open(
+                    incident_id,
+                    playbook,
+                    refs,
+                    requester,
+                    finding,
+                    reason=reason,
+                    proposed=routed is not None and not automatic,
+                    automatic=automatic,
+                )
+        incident = self.incident(incident_id)
+        if incident.status == "proposed" and routed is not None:
+            return Started(incident, known is not None, None, why)
+        return self._carry_out(
+            incident,
+            requester,
+            reason="asked for again" if known else "opened",
+            joined=known is not None,
+            prefect=prefect,
+            wait=wait,
+            why=why,
+        )
+
+    def _open(
+        self,
+        incident_id: str,
+        playbook: str,
+        refs: Sequence[TargetRef],
+        requester: Actor,
+        finding: Finding | None,
+        *,
+        reason: str,
+        proposed: bool,
+        automatic: bool,
+    ) -> None:
         open_incident(
             self.journal,
             incident_id,
@@ -347,21 +417,32 @@ class Responder:
             requester=requester,
             simulate=self.settings.simulate,
             reason=reason,
-            proposed=routed is not None and not automatic,
+            authors=owner_of(self.settings.playbooks),
+            proposed=proposed,
             automatic=automatic,
         )
         if self.listener:
             self.listener(self.journal.records(incident_id)[0])
-        incident = self.incident(incident_id)
-        if incident.status == "proposed":
-            return Started(incident, False, None, why)
-        return self._carry_out(
-            incident, reason="opened", joined=False, prefect=prefect, wait=wait, why=why
-        )
+
+    @contextmanager
+    def _opening(self) -> Iterator[None]:
+        """One at a time, on whichever machine: two findings never open two incidents of a target."""
+        deadline = time.monotonic() + _OPENING_SECONDS
+        with ExitStack() as held:
+            while True:
+                try:
+                    held.enter_context(self.journal.hold("opening"))
+                    break
+                except IncidentHeld:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(_OPENING_POLL)
+            yield
 
     def _carry_out(
         self,
         incident: Incident,
+        actor: Actor,
         *,
         reason: str,
         joined: bool,
@@ -373,6 +454,7 @@ class Responder:
             result = carry_out(
                 incident.id,
                 around,
+                actor,
                 prefect_home=self.settings.prefect_home if prefect else None,
                 reason=reason,
             )
@@ -389,13 +471,14 @@ class Responder:
                 advice="An incident never changes sides: give the --simulate it was opened with.",
             )
         with self.journal.hold(incident.id):
+            self._require_whole(incident.id)
             connections = self.connections(incident.id)
             try:
                 yield Surroundings(
                     journal=self.journal,
                     playbooks=self.playbooks,
                     connections=connections,
-                    stop=self.stop,
+                    stop=self.stop.hang(),
                     parallel_steps=self.settings.parallel_steps,
                     wait_for_people=wait,
                     listener=self.listener,
@@ -403,6 +486,17 @@ class Responder:
                 )
             finally:
                 connections.close()
+
+    def _require_whole(self, incident_id: str) -> None:
+        """Nothing is done on the word of records that somebody has edited: undos are in them."""
+        checked = verify(self.journal, incident_id)
+        if not checked.ok:
+            first = checked.problems[0]
+            raise JournalTampered(
+                f"The journal fails verification: {incident_id} record {first.seq}: {first.kind}: "
+                f"{first.message}.",
+                advice="Nothing was done. `clampdown journal verify` shows all of it.",
+            )
 
     def _planner(
         self,
@@ -421,30 +515,81 @@ class Responder:
             raise InvalidInput(f"There is no playbook {name!r}.", advice=f"There are: {there}.")
         return self.playbooks.playbooks[name]
 
-    def _open_incident_of(self, playbook: str, refs: Sequence[TargetRef]) -> Incident | None:
-        """The incident that these targets have already, on this side, and that was not undone."""
+    def _known(
+        self, playbook: str, refs: Sequence[TargetRef], update_of: Finding | None
+    ) -> tuple[Incident | None, list[TargetRef], tuple[str, ...]]:
+        """The incident that these targets have already on this side; or those that have none yet.
+
+        ``update_of`` is a finding that nobody has looked at; where people have stopped what it led
+        to before, that stands. Raises Refused.
+        """
+        left, taken = list(refs), []
         for record in self.journal.find(kind="incident.opened"):
             body = record.body
             if body["playbook"] != playbook or body["simulate"] != self.settings.simulate:
                 continue
+            same_finding = update_of and (body["finding"] or {}).get("id") == update_of.id
+            if not same_finding and not {ref.id for ref in refs} & {
+                t["id"] for t in body["targets"]
+            }:
+                continue
             incident = self.incident(record.incident)
-            if set(incident.targets) == set(refs) and incident.status in _OPEN:
-                return incident
-        return None
+            stopped = incident.undoing or self._was_denied(incident)
+            if not stopped and (incident.status in _OPEN or incident.status == "denied"):
+                if set(refs) <= set(incident.targets):
+                    return incident, list(refs), ()
+                taken += [(ref, incident) for ref in left if ref in incident.targets]
+                left = [ref for ref in left if ref not in incident.targets]
+            elif same_finding:
+                raise Refused(
+                    f"People have stopped {incident.id}, which is about this finding already: it "
+                    f"is {incident.status}. Nothing was done.",
+                    advice="`clampdown run PLAYBOOK --target ID` opens a new incident.",
+                )
+        said = tuple(
+            f"{ref.id} is left to {incident.id}, which it has already." for ref, incident in taken
+        )
+        if not left:
+            raise Refused(
+                " ".join(said) + " Nothing was done.",
+                advice="`clampdown resume` goes on with each of them.",
+            )
+        return None, left, said
 
-    def _check_automatic_budget(self) -> None:
+    def _was_denied(self, incident: Incident) -> bool:
+        """Whether somebody said no; that nobody answered in time is asked again."""
+        return any(gate.status == "denied" for gate in self.gates(incident))
+
+    def _tags_of(self, finding: Finding) -> dict[str, Mapping[str, str]]:
+        """The tags of the finding's instances as AWS has them now, where a route asks for tags."""
+        if not any(route.match.tags for route in self.playbooks.routes):
+            return {}
+        connections = self.connections("clampdown-route")
+        try:
+            tags: dict[str, Mapping[str, str]] = {}
+            for item in finding.resources_of("ec2.instance"):
+                where = Where(item.account, item.region)
+                reader = PlanningAws(connections, where, IncidentContext("none"), "route", Once())
+                ref = TargetRef(item.kind, item.account, item.region, item.id)
+                tags[item.id] = read_instances(reader, [ref], ())[0].resource.tags
+            return tags
+        finally:
+            connections.close()
+
+    def _automatic_budget_spent(self) -> str:
+        """Why no more incidents start without a person for now; empty if they do."""
         limit = self.playbooks.guardrails.budgets.automatic_isolations_per_hour
         since = datetime.now(UTC) - timedelta(hours=1)
         started = sum(
             bool(record.body["automatic"]) and record.body["simulate"] == self.settings.simulate
             for record in self.journal.find(kind="incident.opened", since=since)
         )
-        if started >= limit:
-            raise BudgetExceeded(
-                f"{started} incidents were started automatically within the last hour; the limit "
-                f"is {limit}. Nothing was done.",
-                advice="A person can start it: `clampdown run PLAYBOOK --target ID`.",
-            )
+        if started < limit:
+            return ""
+        return (
+            f"{started} incidents were started automatically within the last hour and the limit is "
+            f"{limit}: this one is proposed, and a person starts it."
+        )
 
     def _refuse_sample(self, finding: Finding) -> None:
         if finding.sample and not self.settings.simulate:

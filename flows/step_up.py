@@ -16,6 +16,8 @@ from runbooks.errors import ApprovalRefused
 _PERIOD = 30
 _DIGITS = 6
 _FORBIDDEN_MODE = 0o077
+# Shorter secrets are guessed; authenticator apps make 80 bits at least.
+_SHORTEST_SECRET = 10
 
 
 class TotpStepUp:
@@ -37,7 +39,7 @@ class TotpStepUp:
         secret = self._secret(identity)
         now = int(time.time()) // _PERIOD
         for step in (now, now - 1, now + 1):
-            if hmac.compare_digest(one_time_password(secret, step), code.strip()):
+            if hmac.compare_digest(one_time_password(secret, step).encode(), code.strip().encode()):
                 return step
         raise ApprovalRefused(
             "This gate asks for the code of your authenticator (--code), and this one is wrong.",
@@ -50,12 +52,18 @@ class TotpStepUp:
             if path.stat().st_mode & _FORBIDDEN_MODE:
                 raise ApprovalRefused(f"{path} can be read by others; `chmod 600` it first.")
             text = path.read_text(encoding="ascii").strip().replace(" ", "").upper()
-            return base64.b32decode(text + "=" * (-len(text) % 8))
+            secret = base64.b32decode(text + "=" * (-len(text) % 8))
         except (OSError, UnicodeDecodeError, binascii.Error) as error:
             raise ApprovalRefused(
                 f"{identity.principal} has no second factor set up here, and this gate asks for one.",
                 advice=f"Put the authenticator's base32 secret into {path} (mode 600).",
             ) from error
+        if len(secret) < _SHORTEST_SECRET:
+            raise ApprovalRefused(
+                f"The second factor in {path} is too short to prove anything.",
+                advice=f"It has {_SHORTEST_SECRET} bytes at least, which is 16 base32 letters.",
+            )
+        return secret
 
 
 def one_time_password(secret: bytes, step: int) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flows.execution import Surroundings, protected_rules
-from flows.incident import RecordedChange, fold
+from flows.incident import IncidentStatus, RecordedChange, fold
 from flows.journal.record import Actor
 from flows.ledger import JournalLedger, Recorder
 from runbooks.aws import IncidentContext, LiveAws, Once, Where
@@ -35,7 +34,7 @@ def undo_incident(
     The caller holds the incident's lease. A change that can't be taken back does not keep the
     others from it. Running it again goes on where it stopped.
 
-    Raises InvalidInput where there is nothing to undo, Interrupted when asked to stop.
+    Raises InvalidInput for a step that has changed nothing, Interrupted when asked to stop.
     """
     journal = around.journal
     incident = fold(journal.records(incident_id))
@@ -46,8 +45,7 @@ def undo_incident(
             f"{incident_id} has no changes of a step {step!r}.", advice=f"It has: {steps}."
         )
     recorder = Recorder(journal, incident_id, listener=around.listener, progress=around.progress)
-    started = journal.append(incident_id, "undo.started", {"step": step}, actor)
-    recorder.show(started)
+    recorder.append("undo.started", {"step": step}, actor)
     guard = Guardrails(protected_rules(around.playbooks), 10**9, lambda account: 0)
     context = IncidentContext(incident_id)
     calls = taken_back = 0
@@ -65,19 +63,19 @@ def undo_incident(
             aws = _door(recorded, around, context, ledger, guard)
             try:
                 calls += len(take_back(aws, [recorded.change]))
-            except Interrupted:
+            except Interrupted as error:
+                _close(recorder, "interrupted", f"The undo was interrupted: {error}")
                 raise
             except ClampdownError as error:
                 failures.append(f"{recorded.change.why}: {error}")
                 continue
         recorder.append("change.undone", {"intent": recorded.seq})
         taken_back += 1
-    kept = tuple(kept_of([item.change for item in changes]))
+    happened = [change for change in incident.changes if change.may_have_happened]
+    kept = tuple(kept_of([item.change for item in happened if step in (None, item.step)]))
     left = fold(journal.records(incident_id)).to_undo()
     status = "failed" if failures else "undone" if not left else incident.status
-    recorder.append(
-        "incident.closed", {"status": status, "error": "; ".join(failures), "undo": True}
-    )
+    _close(recorder, status, "; ".join(failures))
     return Undone(calls, taken_back, tuple(failures), kept)
 
 
@@ -86,6 +84,10 @@ def kept_of(changes: Sequence[Change]) -> list[str]:
     kept = [change for change in changes if not change.undos]
     reasons = {change.why: getattr(change.undo, "reason", "") for change in kept}
     return [f"{why} ({reason})" for why, reason in reasons.items()]
+
+
+def _close(recorder: Recorder, status: IncidentStatus, error: str) -> None:
+    recorder.append("incident.closed", {"status": status, "error": error, "undo": True})
 
 
 def _door(
@@ -103,5 +105,5 @@ def _door(
         guard=guard,
         permit=None,
         once=Once(),
-        stop=around.stop or threading.Event(),
+        stop=around.stop,
     )

@@ -8,6 +8,7 @@ intent is written down durably, then it is sent, then its outcome is written dow
 from __future__ import annotations
 
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -65,10 +66,25 @@ _THROTTLING = frozenset(
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation"})
 _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 _INVALID_CREDENTIALS = frozenset(
-    {"AuthFailure", "InvalidClientTokenId", "SignatureDoesNotMatch", "UnrecognizedClientException"}
+    {
+        "AuthFailure",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "OptInRequired",
+        "RequestInTheFuture",
+        "RequestTimeTooSkewed",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
 )
 _KEPT = ("Id", "Arn", "Name", "State")
+_SIGN_IN = (
+    "Sign in again. If that does not help: is this machine's clock right, and the Region enabled "
+    "for the account?"
+)
 _STALE = "Invalid IAM Instance Profile name"
+# EC2 shows changes with some delay ("Eventual consistency in the Amazon EC2 API"); between looks.
+_SETTLING = (0.0, 0.3, 1.0, 2.0)
 
 
 @dataclass(frozen=True)
@@ -214,7 +230,7 @@ class Reader:
         """Send, again and later where AWS certainly did nothing: throttled, or never reached."""
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(lambda error: _not_executed(error, self._fresh)),
-            wait=tenacity.wait_exponential_jitter(initial=0.2, max=5, jitter=0.2),
+            wait=tenacity.wait_exponential(multiplier=0.2, max=5) + tenacity.wait_random(0, 0.2),
             stop=tenacity.stop_after_delay(THROTTLE_PATIENCE.total_seconds()),
             sleep=self._pause,
             reraise=True,
@@ -297,8 +313,19 @@ class Aws(Reader, ABC):
         """
 
     @abstractmethod
-    def moment(self) -> str:
-        """The time of the call, in UTC as IAM policies write it; in plan mode a pending value."""
+    def settle(self, look: Callable[[], Sequence[Change]]) -> None:
+        """Make what a fresh look still asks for, and look again, until it asks for nothing.
+
+        In plan mode nothing is looked at: what ``look`` could ask for is to be foreseen. It gives
+        up after a few looks; what then is still missing is for the step's verification to find.
+        """
+
+    @abstractmethod
+    def moment(self, *, after: timedelta = timedelta(0)) -> str:
+        """The time of the call, in UTC as IAM policies write it; in plan mode a pending value.
+
+        ``after`` is how much later than the call.
+        """
 
     @abstractmethod
     def wait(
@@ -361,8 +388,12 @@ class PlanningAws(Aws):
     def foresee(self, change: Change) -> None:
         self.contingent.append(change)
 
-    def moment(self) -> str:
-        return pending(f"{self._step_id}/the time of the call")
+    def settle(self, look: Callable[[], Sequence[Change]]) -> None:
+        return
+
+    def moment(self, *, after: timedelta = timedelta(0)) -> str:
+        later = f"{after} after " if after else ""
+        return pending(f"{self._step_id}/{later}the time of the call")
 
     def wait(
         self, what: str, look: Callable[[], Progress], *, every: timedelta, within: timedelta
@@ -377,36 +408,50 @@ class PlanningAws(Aws):
             self.warnings.append(text)
 
 
+@dataclass(frozen=True)
+class Planned:
+    """Where in the plan a permitted call stands: the ``number`` of the change in its step."""
+
+    step: PlannedStep
+    number: int
+
+
 @dataclass
 class Permit:
     """The calls that a step may make: those of its approved plan.
 
-    Pending values are bound by the first call in which they occur, and by AWS's answers.
+    ``others`` is the same step as planned for the incident's other targets. What targets share, an
+    isolation group say, is planned for the first of them and made by whichever needs it first.
+
+    Pending values are bound by the first call in which they occur, and by AWS's answers. What was
+    only foreseen may happen several times, with other values each time.
     """
 
     planned: PlannedStep
-    _chosen: dict[str, str] = field(default_factory=dict)
+    others: Sequence[PlannedStep] = ()
+    _chosen: dict[str, dict[str, str]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def check(self, call: Call) -> int:
-        """The number of the planned change that the call is. Raises PlanChanged."""
+    def check(self, call: Call) -> Planned:
+        """Where in the plan the call stands. Raises PlanChanged."""
         with self._lock:
-            planned = (*self.planned.changes, *self.planned.contingent)
-            for number, change in enumerate(planned, start=1):
-                # A contingent change may be needed several times, with other values each time.
-                contingent = number > len(self.planned.changes)
-                chosen = {} if contingent else dict(self._chosen)
-                if matches(change.call, call, chosen):
-                    self._chosen = {**chosen, **self._chosen}
-                    return number
+            for step in (self.planned, *self.others):
+                known = self._chosen.setdefault(step.target, {})
+                for number, change in enumerate((*step.changes, *step.contingent), start=1):
+                    chosen = dict(known)
+                    if matches(change.call, call, chosen):
+                        if number <= len(step.changes):
+                            known.update(chosen)
+                        return Planned(step, number)
         raise PlanChanged(
             f"{self.planned.id} would now make a call that was not planned: {call}.",
             advice="It was not sent. The plan is made again.",
         )
 
-    def answered(self, number: int, answer: Mapping[str, Any]) -> None:
+    def answered(self, planned: Planned, answer: Mapping[str, Any]) -> None:
         with self._lock:
-            bind_answer(f"{self.planned.id}/{number}", answer, self._chosen)
+            known = self._chosen[planned.step.target]
+            bind_answer(f"{planned.step.id}/{planned.number}", answer, known)
 
 
 class LiveAws(Aws):
@@ -449,16 +494,25 @@ class LiveAws(Aws):
     def foresee(self, change: Change) -> None:
         return
 
-    def moment(self) -> str:
-        return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    def settle(self, look: Callable[[], Sequence[Change]]) -> None:
+        for seconds in _SETTLING:
+            if self._stop.wait(seconds):
+                raise Interrupted("What was changed was not looked at: a stop was asked for.")
+            missing = look()
+            if not missing:
+                return
+            self.change_all(missing)
+
+    def moment(self, *, after: timedelta = timedelta(0)) -> str:
+        return (datetime.now(UTC) + after).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def wait(
         self, what: str, look: Callable[[], Progress], *, every: timedelta, within: timedelta
     ) -> None:
-        deadline = datetime.now(UTC) + within
+        deadline = time.monotonic() + within.total_seconds()
         while not (progress := look()).done:
             self._ledger.progress(what, progress)
-            if datetime.now(UTC) >= deadline:
+            if time.monotonic() >= deadline:
                 raise NotContained(
                     f"{what}: still {progress.text} after {within}.",
                     advice="It goes on at AWS; `clampdown resume` looks again.",
@@ -478,21 +532,15 @@ class LiveAws(Aws):
     def _carry_out(self, change: Change) -> dict[str, Any]:
         if self._stop.is_set():
             raise Interrupted(f"{change.call.action} was not sent: a stop was asked for.")
-        identity = self.connections.identity(self.account, self.region)
-        if identity != self.account:
-            raise WrongAccount(
-                f"The credentials belong to account {identity}, the target is in {self.account}.",
-                advice=f"{change.call.action} was not sent.",
-            )
+        self._require_account(change.call)
         self._guard.check(change, self.where)
-        number = self._permit.check(change.call) if self._permit else 0
-        client = self._client(change.call)
+        planned = self._permit.check(change.call) if self._permit else None
+        # Made before the intent is written, so that one is written only for what can be sent.
+        self._client(change.call)
         intent = self._ledger.intend(change)
         try:
             answer: dict[str, Any] = self._patiently(
-                change.call,
-                lambda: getattr(client, change.call.operation)(**change.call.params),
-                changes=True,
+                change.call, lambda: self._send(change.call), changes=True
             )
         except AwsRefused as refusal:
             if refusal.code in change.accept:
@@ -509,10 +557,24 @@ class LiveAws(Aws):
         request_id = str(answer.pop("ResponseMetadata", {}).get("RequestId", ""))
         identifiers = identifiers_in(answer)
         self._ledger.done(intent, request_id, identifiers)
-        self._created.update(_texts(identifiers))
-        if self._permit:
-            self._permit.answered(number, answer)
+        self._created.update(_texts(identifiers) - {"", self.account})
+        if self._permit and planned:
+            self._permit.answered(planned, answer)
         return answer
+
+    def _send(self, call: Call) -> Any:
+        # With each try, because the session may be another one by then.
+        client = self._client(call)
+        self._require_account(call)
+        return getattr(client, call.operation)(**call.params)
+
+    def _require_account(self, call: Call) -> None:
+        identity = self.connections.identity(self.account, self.region)
+        if identity != self.account:
+            raise WrongAccount(
+                f"The credentials belong to account {identity}, the target is in {self.account}.",
+                advice=f"{call.action} was not sent.",
+            )
 
     def _fresh(self, error: AwsRefused) -> bool:
         unknown = "NotFound" in error.code or error.code == "NoSuchEntity"
@@ -521,51 +583,84 @@ class LiveAws(Aws):
         )
 
 
-class _Expired(ClampdownError):
+class _Expired(NoCredentials):
     """The session has run out; AWS did nothing."""
 
 
 def explain(call: Call, error: Exception, *, changes: bool) -> Exception:
-    """What an SDK error means for the person on call."""
-    from botocore import exceptions
+    """What an SDK error means for the person on call.
+
+    ``changes`` is whether the call changes something. Then whatever may have come after AWS
+    received it is OutcomeUnknown; a read is only AwsUnreachable.
+    """
+    from botocore import exceptions, parsers
 
     if isinstance(error, ClampdownError):
         return error
     if isinstance(error, exceptions.ClientError):
-        detail = error.response.get("Error", {})
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
-        code = str(detail.get("Code", "Unknown"))
-        said = f"{call.action}: AWS answered {code}: {detail.get('Message', '')}"
-        if code in _EXPIRED:
-            return _Expired(said, advice="The session has expired.")
-        if code in _THROTTLING:
-            return Throttled(said, code=code, advice="Try again: `clampdown resume`.")
-        if code in _DENIED:
-            return AccessDenied(
-                said, code=code, advice=f"Allow {call.action} (see `clampdown permissions`)."
-            )
-        if code in _INVALID_CREDENTIALS:
-            return NoCredentials(said, advice="Sign in again.")
-        if status >= 500 and changes:
-            return OutcomeUnknown(f"{said}; it may or may not have been done.")
-        return AwsRefused(said, code=code)
-    if isinstance(error, (exceptions.EndpointConnectionError, exceptions.ConnectTimeoutError)):
+        return _explain_answer(call, error, changes=changes)
+    if isinstance(
+        error,
+        (
+            exceptions.EndpointConnectionError,
+            exceptions.ConnectTimeoutError,
+            exceptions.ProxyConnectionError,
+        ),
+    ):
         return AwsUnreachable(f"{call.action}: AWS can't be reached ({error}). It was not sent.")
+    if isinstance(
+        error,
+        (
+            exceptions.HTTPClientError,
+            exceptions.ConnectionError,
+            exceptions.IncompleteReadError,
+            exceptions.ResponseStreamingError,
+            parsers.ResponseParserError,
+        ),
+    ):
+        said = f"{call.action}: no answer came from AWS ({error})"
+        return _lost(said) if changes else AwsUnreachable(f"{said}.")
     if isinstance(error, exceptions.ParamValidationError):
         return AwsRefused(f"{call.action}: {error}", code="ParamValidation")
     if isinstance(
         error,
-        (exceptions.HTTPClientError, exceptions.ConnectionError, exceptions.ResponseStreamingError),
+        (
+            exceptions.NoCredentialsError,
+            exceptions.PartialCredentialsError,
+            exceptions.CredentialRetrievalError,
+            exceptions.TokenRetrievalError,
+            exceptions.SSOError,
+        ),
     ):
-        said = f"{call.action}: no answer came from AWS ({error})"
-        return (
-            OutcomeUnknown(f"{said}; it may or may not have been done.")
-            if changes
-            else AwsUnreachable(f"{said}.")
-        )
+        return NoCredentials(f"{call.action}: {error}", advice=_SIGN_IN)
     if isinstance(error, exceptions.BotoCoreError):
-        return AwsUnreachable(f"{call.action}: {error}")
+        said = f"{call.action}: {error}"
+        return _lost(said) if changes else AwsRefused(said, code=type(error).__name__)
     return error
+
+
+def _explain_answer(call: Call, error: Any, *, changes: bool) -> ClampdownError:
+    detail = error.response.get("Error", {})
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+    code = str(detail.get("Code", "Unknown"))
+    said = f"{call.action}: AWS answered {code}: {detail.get('Message', '')}"
+    if code in _EXPIRED:
+        return _Expired(said, advice=_SIGN_IN)
+    if code in _THROTTLING:
+        return Throttled(said, code=code, advice="Try again: `clampdown resume`.")
+    if code in _DENIED:
+        return AccessDenied(
+            said, code=code, advice=f"Allow {call.action} (see `clampdown permissions`)."
+        )
+    if code in _INVALID_CREDENTIALS:
+        return NoCredentials(said, advice=_SIGN_IN)
+    if status >= 500:
+        return _lost(said) if changes else AwsUnreachable(said)
+    return AwsRefused(said, code=code)
+
+
+def _lost(said: str) -> OutcomeUnknown:
+    return OutcomeUnknown(f"{said}; it may or may not have been done.")
 
 
 def identifiers_in(answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -619,8 +714,10 @@ def _foresee(shape: Any, name: str, *, depth: int) -> Any:
 
 
 def _texts(value: Any) -> set[str]:
+    """The ids, ARNs and names in what :func:`identifiers_in` kept."""
     if isinstance(value, Mapping):
-        return set().union(*(_texts(item) for item in value.values()))
+        named = [item for key, item in value.items() if not str(key).endswith("State")]
+        return set().union(*(_texts(item) for item in named))
     if isinstance(value, list):
         return set().union(*(_texts(item) for item in value))
     return {value} if isinstance(value, str) else set()

@@ -270,7 +270,7 @@ class Plan:
         return None
 
     def same_as(self, other: Plan) -> bool:
-        """Whether both are the same calls in the same order, pending values matching any."""
+        """Whether both make the same calls, and as often, pending values matching any."""
         return self.differences(other) == ([], [])
 
     def differences(self, newer: Plan) -> tuple[list[str], list[str]]:
@@ -280,13 +280,15 @@ class Plan:
         return gone, added
 
     def _lines(self, other: Plan) -> Iterator[str]:
-        for step, change in self.all_changes():
-            counterpart = other.step(step.id, step.target)
-            if not counterpart or not any(
-                matches(change.call, theirs.call) or matches(theirs.call, change.call)
-                for theirs in (*counterpart.changes, *counterpart.contingent)
-            ):
-                yield f"{step.id}: {change.why}: {change.call}"
+        for step in self.steps:
+            theirs = other.step(step.id, step.target)
+            left = list(theirs.changes) if theirs else []
+            for change in step.changes:
+                if not _take(change, left) and not _foreseen(change, theirs):
+                    yield f"{step.id}: {change.why}: {change.call}"
+            for change in step.contingent:
+                if not _foreseen(change, theirs):
+                    yield f"{step.id}: if needed, {change.why}: {change.call}"
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -317,6 +319,23 @@ def matches(planned: Call, actual: Call, chosen: dict[str, str] | None = None) -
     )
 
 
+def _same(one: Change, other: Change) -> bool:
+    return matches(one.call, other.call) or matches(other.call, one.call)
+
+
+def _take(change: Change, left: list[Change]) -> bool:
+    """Take the change's counterpart out of those that are left, so that it counts once."""
+    for theirs in left:
+        if _same(change, theirs):
+            left.remove(theirs)
+            return True
+    return False
+
+
+def _foreseen(change: Change, step: PlannedStep | None) -> bool:
+    return step is not None and any(_same(change, theirs) for theirs in step.contingent)
+
+
 def bind_answer(name: str, answer: Any, chosen: dict[str, str]) -> None:
     """Learn from AWS's answer which values it chose for the pending ones named ``name/…``."""
     if isinstance(answer, Mapping):
@@ -336,9 +355,13 @@ def _match(planned: Any, actual: Any, chosen: dict[str, str]) -> bool:
             _match(planned[key], actual[key], chosen) for key in planned
         )
     if isinstance(planned, list) and isinstance(actual, list):
-        if len(planned) == 1 and is_pending(planned[0]) and isinstance(planned[0], str):
+        if len(actual) > 1 and len(planned) == 1 and isinstance(planned[0], str):
             # One pending item stands for as many as AWS makes (default rules of a new group).
-            return all(_match(planned[0], item, {}) for item in actual)
+            return (
+                is_pending(planned[0])
+                and planned[0] not in chosen
+                and all(_match(planned[0], item, {}) for item in actual)
+            )
         return len(planned) == len(actual) and all(
             _match(ours, theirs, chosen) for ours, theirs in zip(planned, actual, strict=True)
         )
@@ -387,6 +410,8 @@ def _unplain(value: Any) -> Any:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, Found):
+        return f"<found by {value.by.service}.{value.by.operation}>"
     text = value if isinstance(value, str) else json.dumps(_plain(value), default=str)
     return text if len(text) <= 120 else f"{text[:117]}…"
 

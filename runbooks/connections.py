@@ -6,13 +6,14 @@ import ipaddress
 import os
 import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from runbooks.errors import AwsUnreachable, NoCredentials, Redirected, WrongAccount
+from runbooks.errors import AwsUnreachable, InvalidInput, NoCredentials, Redirected, WrongAccount
 
 # STS allows 15 minutes at the least; a stolen session is worth no more than that.
 SESSION_LENGTH = timedelta(minutes=15)
@@ -38,20 +39,28 @@ class _Credentials:
 
 
 def require_loopback(url: str) -> str:
-    """The URL, if it is a simulated AWS on this machine; Redirected otherwise."""
-    parts = urlsplit(url)
-    try:
-        loopback = (
-            parts.hostname == "localhost" or ipaddress.ip_address(parts.hostname or "").is_loopback
-        )
-    except ValueError:
-        loopback = False
-    if parts.scheme != "http" or not loopback or parts.username or parts.path.strip("/"):
+    """The URL, if it is a simulated AWS on this machine; Redirected otherwise.
+
+    The host must be a loopback address or ``localhost``, written out: what would have to be looked
+    up, or read in another notation, could be anywhere.
+    """
+    if not _is_on_this_machine(url):
         raise Redirected(
             f"{url!r} is not a simulated AWS on this machine.",
             advice="--simulate takes http://127.0.0.1:PORT, as `clampdown sandbox` prints it.",
         )
-    return url.rstrip("/")
+    return f"http://{urlsplit(url).netloc}"
+
+
+def _is_on_this_machine(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        nothing_else = parts.port != 0 and not (parts.path.strip("/") or parts.query)
+    except ValueError:
+        return False
+    return parts.scheme == "http" and loopback and nothing_else and "@" not in parts.netloc
 
 
 def refuse_redirection(environ: Mapping[str, str]) -> None:
@@ -63,7 +72,7 @@ def refuse_redirection(environ: Mapping[str, str]) -> None:
     for name in sorted(environ):
         if name.startswith("AWS_ENDPOINT_URL") and environ[name]:
             raise Redirected(
-                f"{name} is set: calls meant for AWS would go to {environ[name]}.",
+                f"{name} is set: calls meant for AWS would go elsewhere.",
                 advice=f"Unset {name}, or use --simulate for a simulated AWS.",
             )
 
@@ -96,7 +105,7 @@ class Connections:
         self._session: Any = None
         self._clients: dict[tuple[str, str, str], Any] = {}
         self._credentials: dict[str, _Credentials] = {}
-        self._identities: dict[str, str] = {}
+        self._identities: dict[str, Future[str]] = {}
 
     def close(self) -> None:
         self.pool.shutdown(wait=False, cancel_futures=True)
@@ -104,7 +113,7 @@ class Connections:
     def client(self, service: str, account: str, region: str) -> Any:
         """The client for a service in an account and Region, made once.
 
-        Raises NoCredentials, WrongAccount, AwsUnreachable.
+        Raises NoCredentials, WrongAccount, AwsUnreachable, InvalidInput (no such Region).
         """
         with self._lock:
             key = (account, region, service)
@@ -121,19 +130,34 @@ class Connections:
         """Drop an account's session, so that the next call enters it again."""
         with self._lock:
             self._credentials.pop(account, None)
+            self._identities.pop(account, None)
             for key in [key for key in self._clients if key[0] == account]:
                 del self._clients[key]
 
     def identity(self, account: str, region: str) -> str:
-        """The account to which the credentials used for ``account`` really belong."""
+        """The account to which the credentials used for ``account`` really belong.
+
+        It is asked for once, however many ask at the same time.
+        """
         with self._lock:
             known = self._identities.get(account)
-        if known is None:
+            if known is None:
+                answer = self._identities[account] = Future()
+        if known is not None:
+            return known.result()
+        try:
             client = self.client("sts", account, region)
-            known = str(_ask(client.get_caller_identity)["Account"])
+            answer.set_result(str(_ask(client.get_caller_identity)["Account"]))
+        except BaseException as error:
+            answer.set_exception(error)
             with self._lock:
-                self._identities[account] = known
-        return known
+                if self._identities.get(account) is answer:
+                    del self._identities[account]
+        return answer.result()
+
+    def ask_identity_early(self, account: str, region: str) -> None:
+        """Have the answer of :meth:`identity` on its way before the first change needs it."""
+        self.pool.submit(self.identity, account, region)
 
     def caller_account(self, region: str) -> str:
         """The account of the caller's own credentials."""
@@ -213,10 +237,14 @@ class Connections:
                     "ca_bundle": (None, None, None, None),
                 }
             self._session = botocore.session.Session(session_vars=variables or None)
+            self._session.register_component("data_loader", _api_models())
+            # Also for the clients that the SDK makes itself, to assume a profile's role.
+            self._session.set_config_variable("ignore_configured_endpoint_urls", True)
         return self._session
 
     def _new_client(self, service: str, region: str, credentials: _Credentials) -> Any:
         from botocore.config import Config
+        from botocore.exceptions import BotoCoreError
 
         config = Config(
             region_name=region,
@@ -228,17 +256,36 @@ class Connections:
             # A profile's endpoint_url would redirect calls as AWS_ENDPOINT_URL does.
             ignore_configured_endpoint_urls=True,
             user_agent_extra="clampdown",
-            proxies={} if self.simulate else None,
+            # The user's environment has no part in a simulation.
+            **(
+                {"proxies": {}, "use_fips_endpoint": False, "use_dualstack_endpoint": False}
+                if self.simulate
+                else {}
+            ),
         )
-        return self._botocore().create_client(
-            service,
-            region_name=region,
-            endpoint_url=self.simulate,
-            aws_access_key_id=credentials.access_key,
-            aws_secret_access_key=credentials.secret_key,
-            aws_session_token=credentials.token,
-            config=config,
-        )
+        try:
+            return self._botocore().create_client(
+                service,
+                region_name=region,
+                endpoint_url=self.simulate,
+                aws_access_key_id=credentials.access_key,
+                aws_secret_access_key=credentials.secret_key,
+                aws_session_token=credentials.token,
+                config=config,
+            )
+        except BotoCoreError as error:
+            raise InvalidInput(
+                f"There can be no connection to {service} in {region!r}: {error}",
+                advice="Nothing was done. Check --region and the AWS configuration.",
+            ) from error
+
+
+@cache
+def _api_models() -> Any:
+    """The SDK's descriptions of AWS's services: read from disk once in a process, not per incident."""
+    from botocore.loaders import create_loader
+
+    return create_loader()
 
 
 def _ask(operation: Any, request: Mapping[str, Any] | None = None) -> Any:
@@ -253,8 +300,12 @@ def _ask(operation: Any, request: Mapping[str, Any] | None = None) -> Any:
         return operation(**(request or {}))
     except ClientError as error:
         detail = error.response.get("Error", {})
+        said = f"{detail.get('Code')}: {detail.get('Message')}"
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+        if status >= 500 or "Throttl" in said:
+            raise AwsUnreachable(f"AWS could not say who this is ({said}).") from error
         raise NoCredentials(
-            f"AWS does not accept the credentials ({detail.get('Code')}: {detail.get('Message')}).",
+            f"AWS does not accept the credentials ({said}).",
             advice="Nothing was done. Sign in again; `aws sts get-caller-identity` must work.",
         ) from error
     except (BotoConnectionError, HTTPClientError) as error:

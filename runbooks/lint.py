@@ -21,7 +21,9 @@ def ungated(playbook: Playbook, steps: Mapping[str, type[AnyStep]]) -> Iterator[
     """The disruptive steps that run whatever anybody decides.
 
     A playbook is a list, so a gate stands before everything after it; within a parallel block
-    there can be none. A gate with a condition counts: :func:`notes` says when it is not asked.
+    there can be none. A gate with a condition counts (the loader sees to it that the condition
+    looks at something, and where that is not there the gate stands): :func:`notes` says when it is
+    not asked.
     """
     gated = False
     for index, entry in enumerate(playbook.steps):

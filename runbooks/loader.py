@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from runbooks.errors import InvalidInput
 from runbooks.lint import ungated
-from runbooks.lookup import ROOTS, expression_fault, paths_in, segments
+from runbooks.lookup import ROOTS, expression_fault, paths_in, reads, segments, unclosed
 from runbooks.playbook import (
     ENTRY_KEYS,
     Account,
@@ -34,9 +34,13 @@ from runbooks.playbook import (
 )
 from runbooks.registry import STEPS
 from runbooks.step import AnyStep
-from runbooks.yaml_source import Source, Where, parse, read_file
+from runbooks.yaml_source import Fault, Position, Source, Where, parse, read_file
 
 SCHEMA_VERSION = 1
+# Comparing names takes time: a file full of nonsense is answered in less than a second all the same.
+_MAX_SUGGESTIONS = 100
+_MAX_CHOICES = 200
+_MAX_MESSAGE = 400
 
 
 @dataclass(frozen=True, order=True)
@@ -73,8 +77,8 @@ def load(path: Path, steps: Mapping[str, type[AnyStep]] = STEPS) -> Playbooks:
     """Read and check a playbooks file. Raises InvalidPlaybooks with everything that is wrong."""
     try:
         document = read_file(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
         advice = "give --playbooks FILE or set CLAMPDOWN_PLAYBOOKS"
         raise InvalidPlaybooks(
             [Problem(str(path), 1, 1, f"can't be read: {reason}; {advice}")]
@@ -89,10 +93,14 @@ def loads(document: bytes, name: str, steps: Mapping[str, type[AnyStep]] = STEPS
     for fault in source.faults:
         at = fault.position
         check.problems.append(Problem(name, at.line, at.column, fault.message))
+    # Of a document that ends early, what is missing says nothing.
+    if source.faults and not source.complete:
+        raise InvalidPlaybooks(check.problems)
     if not isinstance(source.data, dict):
         if not source.faults:
             check.add((), "the file must be a mapping with `version`, `accounts`, `playbooks`…")
         raise InvalidPlaybooks(check.problems)
+    check.version(source.data.get("version"))
     loaded = check.models()
     check.meaning(source.data)
     if check.problems or loaded is None:
@@ -109,25 +117,37 @@ class _Check:
         self.name = name
         self.steps = steps
         self.problems: list[Problem] = []
+        self._faults: dict[int, list[Fault]] = {}
+        for fault in source.faults:
+            self._faults.setdefault(fault.position.line, []).append(fault)
+        self._suggestions = 0
 
-    def add(self, path: Where, message: str, *, column: int = 0) -> None:
-        at = self.source.position(path)
-        self.problems.append(Problem(self.name, at.line, at.column + column, message))
+    def add(self, path: Where, message: str) -> None:
+        self._report(self.source.position(path), message)
 
     def at_value(self, path: Where, message: str, *, offset: int = 0) -> None:
         at = self.source.values.get(path) or self.source.position(path)
-        self.problems.append(Problem(self.name, at.line, at.column + offset, message))
+        self._report(Position(at.line, at.column + offset), message)
+
+    def _report(self, at: Position, message: str) -> None:
+        # What is wrong as YAML has no value that could be wrong as well.
+        if any(fault.position == at for fault in self._faults.get(at.line, ())):
+            return
+        if len(message) > _MAX_MESSAGE:
+            message = f"{message[: _MAX_MESSAGE - 1]}…"
+        self.problems.append(Problem(self.name, at.line, at.column, message))
+
+    def version(self, version: Any) -> None:
+        """Raises InvalidPlaybooks for a newer file: what else is wrong, only a newer one knows."""
+        if type(version) is int and version > SCHEMA_VERSION:
+            text = f"version {version} is newer than this Clampdown knows; upgrade it"
+            self.at_value(("version",), text)
+            raise InvalidPlaybooks(self.problems)
 
     def models(self) -> Playbooks | None:
         data = self.source.data
-        version = data.get("version")
-        if isinstance(version, int) and not isinstance(version, bool) and version > SCHEMA_VERSION:
-            self.at_value(
-                ("version",), f"version {version} is newer than this Clampdown knows; upgrade it"
-            )
-            return None
         if "digest" in data:
-            self.add(("digest",), _unknown("digest", Playbooks))
+            self.add(("digest",), self._unknown("digest", Playbooks))
         try:
             return Playbooks.model_validate(data)
         except ValidationError as error:
@@ -141,14 +161,45 @@ class _Check:
             return
         kind = item["type"]
         name = str(path[-1]) if path else "the file"
+        here = _at(self.source.data, path)
         if kind == "extra_forbidden":
-            self.add(path, _unknown(name, _model_at(path, self.source.data)))
+            self.add(path, self._unknown(name, _model_at(path, self.source.data)))
         elif kind == "missing":
-            self.add(path[:-1], f"{name!r} is missing")
+            if not self._is_misspelt(name, path[:-1]):
+                self.add(path[:-1], f"{name!r} is missing")
+        elif kind == "too_short" and here:
+            pass  # Pydantic counts only what is valid in it.
         elif path and kind == "string_pattern_mismatch" and item["loc"][-1] == "[key]":
             self.add(path, f"the key {name!r} is not valid: {_pattern(path)}")
+        elif name == "otherwise" and here in _PROCEED:
+            text = "no answer never means yes: `otherwise` is deny or escalate"
+            self.at_value(path, text)
         else:
             self.at_value(path, _sentence(item, path))
+
+    def _is_misspelt(self, name: str, path: Where) -> bool:
+        """Whether what is missing is there under a name that is unknown, which is said already."""
+        node = _mapping(_at(self.source.data, path))
+        model = _model_at((*path, name), self.source.data)
+        unknown = [key for key in node if key not in _keys(model)]
+        if name == "step" and model is RunStep:
+            return bool(unknown)
+        return any(difflib.get_close_matches(name, [key[:80]], 1) for key in unknown[:20])
+
+    def _unknown(self, name: str, model: type[BaseModel]) -> str:
+        keys = [key for key in _keys(model) if key != name]
+        known = self._suggest(name, keys) or f"; there is {', '.join(keys)}"
+        return f"unknown key {name!r}{known}"
+
+    def _suggest(self, name: str, known: Iterable[str]) -> str:
+        choices = [str(item) for item in known]
+        if len(choices) > _MAX_CHOICES or self._suggestions >= _MAX_SUGGESTIONS or len(name) > 80:
+            return ""
+        self._suggestions += 1
+        close = difflib.get_close_matches(name, choices, 1)
+        if close:
+            return f"; did you mean {close[0]!r}?"
+        return f"; there is {', '.join(sorted(choices))}" if 0 < len(choices) <= 12 else ""
 
     def meaning(self, data: Mapping[str, Any]) -> None:
         """What the models can't see: names that must exist, ids, order, gates, conditions."""
@@ -164,7 +215,9 @@ class _Check:
             name = _mapping(route).get("playbook")
             if isinstance(name, str) and name not in playbooks:
                 where = ("routes", index, "playbook")
-                self.at_value(where, f"there is no playbook {name!r}{_suggest(name, playbooks)}")
+                self.at_value(
+                    where, f"there is no playbook {name!r}{self._suggest(name, playbooks)}"
+                )
         for name, playbook in playbooks.items():
             self._playbook(("playbooks", name), _mapping(playbook), approvers)
 
@@ -172,17 +225,23 @@ class _Check:
         self, path: Where, playbook: Mapping[str, Any], approvers: Mapping[str, Any]
     ) -> None:
         ids: dict[str, Where] = {}
-        for entry_path, entry in _entries(path, playbook):
-            if "step" in entry:
-                self._step(entry_path, entry, ids)
-            if "when" in entry:
-                self._condition((*entry_path, "when"), entry["when"])
-            if "approve" in entry:
-                self._gate((*entry_path, "approve"), _mapping(entry["approve"]), approvers, ids)
-            if "manual" in entry:
-                task = _mapping(entry["manual"])
-                self._group((*entry_path, "manual", "by"), task.get("by"), approvers)
-                self._claim((*entry_path, "manual"), task.get("id", "manual"), ids)
+        outputs: set[str] = set()
+        for block in _blocks(path, playbook):
+            # What stands side by side sees the outputs of what stands before, not each other's.
+            made: set[str] = set()
+            for entry_path, entry in block:
+                if "step" in entry:
+                    self._step(entry_path, entry, ids, outputs)
+                    made.add(str(entry.get("id", entry["step"])))
+                if "when" in entry:
+                    self._condition((*entry_path, "when"), entry, outputs)
+                if "approve" in entry:
+                    self._gate((*entry_path, "approve"), _mapping(entry["approve"]), approvers, ids)
+                if "manual" in entry:
+                    task = _mapping(entry["manual"])
+                    self._group((*entry_path, "manual", "by"), task.get("by"), approvers)
+                    self._claim((*entry_path, "manual"), task.get("id", "manual"), ids)
+            outputs |= made
         try:
             model = Playbook.model_validate(playbook)
         except ValidationError:
@@ -194,17 +253,28 @@ class _Check:
                 "put an `approve` before it",
             )
 
-    def _step(self, path: Where, entry: Mapping[str, Any], ids: dict[str, Where]) -> None:
+    def _step(
+        self,
+        path: Where,
+        entry: Mapping[str, Any],
+        ids: dict[str, Where],
+        outputs: Collection[str],
+    ) -> None:
         name = entry["step"]
         if not isinstance(name, str):
             return
         if name not in self.steps:
-            self.at_value((*path, "step"), f"there is no step {name!r}{_suggest(name, self.steps)}")
+            self.at_value(
+                (*path, "step"), f"there is no step {name!r}{self._suggest(name, self.steps)}"
+            )
         values = entry.get("with", {})
         if name in self.steps and isinstance(values, dict):
             self._params((*path, "with"), values, self.steps[name].Params)
-        for found in paths_in(values):
-            self._path((*path, "with"), found, ids)
+        for where, text in _texts((*path, "with"), values):
+            for found in paths_in(text):
+                self._path(where, found, outputs)
+            if unclosed(text):
+                self.at_value(where, "a `${` that names no path; a dollar itself is written $$")
         self._claim(path, entry.get("id", name), ids)
 
     def _params(self, path: Where, values: dict[str, Any], model: type[BaseModel]) -> None:
@@ -214,29 +284,39 @@ class _Check:
             for item in error.errors():
                 where = (*path, *item["loc"])
                 if item["type"] == "extra_forbidden":
-                    self.add(where, _unknown(str(item["loc"][-1]), model))
+                    self.add(where, self._unknown(str(item["loc"][-1]), model))
                 elif item["type"] == "missing":
                     self.add(path, f"{item['loc'][-1]!r} is missing")
                 elif not any(True for _ in paths_in(_at(values, item["loc"]))):
                     self.at_value(where, _sentence(item, where))
 
-    def _path(self, where: Where, path: str, ids: Mapping[str, Where]) -> None:
+    def _path(self, where: Where, path: str, outputs: Collection[str]) -> None:
         parts = segments(path)
         if parts is None:
             self.at_value(where, f"${{{path}}} is not a path such as ${{finding.id}}")
         elif parts[0] not in ROOTS:
             known = ", ".join(ROOTS)
             self.at_value(where, f"${{{path}}}: there is no {parts[0]!r}; there is {known}")
-        elif parts[0] == "steps" and not any(
-            path.startswith((f"steps.{known}.", f'steps."{known}".')) for known in ids
-        ):
+        elif parts[0] == "steps" and not _names_output(parts[1:], outputs):
             self.at_value(where, f"${{{path}}} names no earlier step of this playbook")
 
-    def _condition(self, where: Where, expression: Any) -> None:
+    def _condition(self, where: Where, entry: Mapping[str, Any], outputs: Collection[str]) -> None:
+        expression = entry["when"]
         if not isinstance(expression, str):
             return
         if fault := expression_fault(expression):
-            self.at_value(where, f"the condition can't be read: {fault[0]}", offset=fault[1])
+            offset = fault[1] + (where in self.source.quoted)
+            self.at_value(where, f"the condition can't be read: {fault[0]}", offset=offset)
+            return
+        paths = reads(expression)
+        for path in sorted(paths):
+            # JMESPath takes a dotted id for a path unless it is quoted.
+            if path[0] == "steps" and path[1:2] not in [(known,) for known in outputs]:
+                text = f'{".".join(path)} names no earlier step; it is written steps."<id>".…'
+                self.at_value(where, text)
+        if "approve" in entry and not paths:
+            # Were it false, it would be a gate that never stands before anything.
+            self.at_value(where, "this gate's condition looks at nothing; leave `when` out")
 
     def _gate(
         self,
@@ -246,12 +326,6 @@ class _Check:
         ids: dict[str, Where],
     ) -> None:
         self._claim(path, gate.get("id"), ids)
-        if gate.get("otherwise") in ("proceed", "approve", "continue", "resume"):
-            self.problems = [p for p in self.problems if "otherwise" not in p.message]
-            self.at_value(
-                (*path, "otherwise"),
-                "no answer never means yes: `otherwise` is deny or escalate",
-            )
         for key in ("by", "escalate_to", "break_glass"):
             if key in gate:
                 self._group((*path, key), gate[key], approvers)
@@ -260,8 +334,11 @@ class _Check:
         for index, item in enumerate(_sequence(gate.get("any_of"))):
             group = _mapping(item).get("group")
             self._group((*path, "any_of", index, "group"), group, approvers)
-            self._quorum((*path, "any_of", index), group, _mapping(item).get("count"), approvers)
+            self._quorum(
+                (*path, "any_of", index, "count"), group, _mapping(item).get("count"), approvers
+            )
         self._quorum((*path, "quorum"), gate.get("by"), gate.get("quorum"), approvers)
+        self._denials(path, gate, approvers)
 
     def _group(
         self,
@@ -274,7 +351,7 @@ class _Check:
         if not isinstance(name, str):
             return
         if name not in approvers:
-            known = _suggest(name, approvers)
+            known = self._suggest(name, approvers)
             self.at_value(where, f"there is no group {name!r} under `approvers`{known}")
         elif not may_be_empty and _size(approvers[name]) == 0:
             self.at_value(where, f"the group {name!r} has no members: nobody could ever decide")
@@ -284,6 +361,14 @@ class _Check:
             return
         if (size := _size(approvers[name])) and count > size:
             self.at_value(where, f"{count} of {name!r} can never decide: it has {size} member(s)")
+
+    def _denials(self, path: Where, gate: Mapping[str, Any], approvers: Mapping[str, Any]) -> None:
+        count = gate.get("deny_at")
+        named = [gate.get("by"), *(_mapping(i).get("group") for i in _sequence(gate.get("any_of")))]
+        people = {person for name in named for person in _members(approvers.get(str(name)))}
+        if isinstance(count, int) and people and count > len(people):
+            where = (*path, "deny_at")
+            self.at_value(where, f"{count} can never deny: the gate has {len(people)} member(s)")
 
     def _claim(self, path: Where, identity: Any, ids: dict[str, Where]) -> None:
         if not isinstance(identity, str):
@@ -331,14 +416,37 @@ def _with_lookups(params: dict[str, Any]) -> dict[str, Any]:
     return {**params, "properties": properties}
 
 
-def _entries(path: Where, playbook: Mapping[str, Any]) -> Iterator[tuple[Where, dict[str, Any]]]:
+def _blocks(
+    path: Where, playbook: Mapping[str, Any]
+) -> Iterator[list[tuple[Where, dict[str, Any]]]]:
+    """The entries that run one after the other; those of a parallel block together."""
     for index, entry in enumerate(_sequence(playbook.get("steps"))):
         where = (*path, "steps", index)
         if isinstance(entry, dict):
-            yield where, entry
-            for inner, step in enumerate(_sequence(entry.get("parallel"))):
-                if isinstance(step, dict):
-                    yield (*where, "parallel", inner), step
+            inner = enumerate(_sequence(entry.get("parallel")))
+            side_by_side = [((*where, "parallel", n), s) for n, s in inner if isinstance(s, dict)]
+            yield [(where, entry), *side_by_side]
+
+
+def _texts(path: Where, value: Any) -> Iterator[tuple[Where, str]]:
+    """Every text in a value, with where it stands."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _texts((*path, key), item)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _texts((*path, index), item)
+
+
+def _names_output(parts: Sequence[str | int], outputs: Collection[str]) -> bool:
+    """Whether the rest of a ``steps.…`` path begins with a step's id and goes on.
+
+    An id may have dots itself: ``steps.ec2.snapshot.set``.
+    """
+    names = [str(part) for part in parts]
+    return any(".".join(names[:end]) in outputs for end in range(1, len(names)))
 
 
 def _real_path(loc: tuple[Any, ...], source: Source) -> Where:
@@ -444,20 +552,11 @@ def _model_at(path: Where, data: Any) -> type[BaseModel]:
     return Playbooks
 
 
-def _unknown(name: str, model: type[BaseModel]) -> str:
+def _keys(model: type[BaseModel]) -> list[str]:
     keys = [field.alias or key for key, field in model.model_fields.items() if key != "digest"]
     if model in (Approve, Parallel, Manual, RunStep):
         keys = list(dict.fromkeys([*keys, *ENTRY_KEYS]))
-    known = _suggest(name, keys) or f"; there is {', '.join(keys)}"
-    return f"unknown key {name!r}{known}"
-
-
-def _suggest(name: str, known: Iterable[str]) -> str:
-    choices = [str(item) for item in known]
-    close = difflib.get_close_matches(name, choices, 1, cutoff=0.5)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; there is {', '.join(sorted(choices))}" if 0 < len(choices) <= 12 else ""
+    return keys
 
 
 def _pattern(path: Where) -> str:
@@ -465,6 +564,9 @@ def _pattern(path: Where) -> str:
         return "an account id has twelve digits"
     return "a name has letters, digits, dots, dashes and underscores, and begins with a letter"
 
+
+# What people write who want a gate that opens by itself.
+_PROCEED = ("proceed", "approve", "continue", "resume")
 
 _KINDS = {
     "string_type": "must be text",
@@ -481,7 +583,7 @@ _KINDS = {
 def _sentence(item: Any, path: Where) -> str:
     name = str(path[-1]) if path else "the file"
     kind, context = item["type"], item.get("ctx", {})
-    shown = repr(item["input"])[:80]
+    shown = "nothing" if item["input"] is None else repr(item["input"])[:80]
     if kind in _KINDS:
         return f"{name!r} {_KINDS[kind]}, not {shown}"
     if kind in {"literal_error", "enum"}:
@@ -490,7 +592,7 @@ def _sentence(item: Any, path: Where) -> str:
         return f"{name!r} can't be {given}; it is one of: {allowed}"
     if kind in {"value_error", "assertion_error"}:
         reason = str(context.get("error", item["msg"]))
-        return f"{name!r}: {reason}" if not reason.startswith("is ") else f"{name!r} {reason}"
+        return f"{name!r} {reason}" if reason.startswith("must ") else f"{name!r}: {reason}"
     if kind == "string_pattern_mismatch":
         return f"{name!r} is not valid: {shown}{_expected(name)}"
     if kind in {"too_short", "string_too_short"}:
@@ -516,10 +618,13 @@ def _expected(name: str) -> str:
 
 
 def _size(group: Any) -> int:
+    return len(_members(group))
+
+
+def _members(group: Any) -> set[tuple[str, str]]:
     members = _mapping(group)
-    return sum(
-        len(set(map(str, _sequence(members.get(k))))) for k in ("slack_users", "local_users")
-    )
+    kinds = ("slack_users", "local_users")
+    return {(kind, str(name)) for kind in kinds for name in _sequence(members.get(kind))}
 
 
 def _mapping(value: Any) -> dict[str, Any]:

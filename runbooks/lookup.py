@@ -74,23 +74,48 @@ def resolve(value: Any, context: Mapping[str, Any]) -> Any:
     return _TOKEN.sub(lambda match: _as_text(match, context), value)
 
 
+def unclosed(value: Any) -> bool:
+    """Whether a text in the value, which may be nested, has a ``${`` that names no path."""
+    if isinstance(value, str):
+        return "${" in _TOKEN.sub("", value)
+    if isinstance(value, Mapping):
+        return any(unclosed(item) for item in value.values())
+    return isinstance(value, (list, tuple)) and any(unclosed(item) for item in value)
+
+
 def holds(expression: str, context: Mapping[str, Any]) -> bool:
-    """Whether a step's JMESPath condition is true."""
-    return _truth(_compiled(expression).search(context))
+    """Whether a step's JMESPath condition is true.
+
+    Raises InvalidInput where it can't be evaluated on what is there.
+    """
+    return _truth(_searched(_compiled(expression), expression, context))
 
 
 def stands(expression: str, context: Mapping[str, Any]) -> tuple[bool, str]:
     """Whether a gate with this condition stands, and why.
 
-    It fails closed: where something that the condition reads is not there, the gate stands.
+    It fails closed: where something that the condition reads is not there, or it can't be
+    evaluated on what is there, the gate stands.
     """
     compiled = _compiled(expression)
     for path in sorted(_fields(compiled.parsed)):
         if _lookup(path, context) is None:
             return True, f"{'.'.join(path)} is not set, so the gate stands"
-    if _truth(compiled.search(context)):
-        return True, expression
+    try:
+        if _truth(_searched(compiled, expression, context)):
+            return True, expression
+    except InvalidInput as error:
+        return True, f"{error.what} So the gate stands."
     return False, f"not {expression}"
+
+
+def reads(expression: str) -> set[tuple[str, ...]]:
+    """The paths that a condition reads; empty for one that can't be read at all."""
+    import jmespath
+
+    if expression_fault(expression):
+        return set()
+    return _fields(jmespath.compile(expression).parsed)
 
 
 def expression_fault(expression: str) -> tuple[str, int] | None:
@@ -101,11 +126,21 @@ def expression_fault(expression: str) -> tuple[str, int] | None:
         return f"a condition has at most {MAX_EXPRESSION} characters", 0
     try:
         parsed = jmespath.compile(expression).parsed
+        paths, calls = sorted(_fields(parsed)), list(_calls(parsed))
+        negated = _negates_a_part(parsed)
     except jmespath.exceptions.JMESPathError as error:
-        return str(error).splitlines()[0], getattr(error, "lex_position", 0) or 0
-    for path in sorted(_fields(parsed)):
+        return _without_prefix(str(error)), getattr(error, "lex_position", 0) or 0
+    except RecursionError:
+        return "it is nested too deeply", 0
+    for path in paths:
         if path[0] not in ROOTS:
             return f"there is no {path[0]!r} to look into; there is {', '.join(ROOTS)}", 0
+    if negated:
+        # JMESPath's grammar: `!a.b` is `(!a).b`, which is never true.
+        return "! takes only the name after it; write !(a.b)", max(expression.find("!"), 0)
+    for name, count in calls:
+        if fault := _call_fault(name, count):
+            return fault, max(expression.find(name), 0)
     return None
 
 
@@ -115,6 +150,55 @@ def _compiled(expression: str) -> Any:
     if fault := expression_fault(expression):
         raise InvalidInput(f"The condition {expression!r} can't be read: {fault[0]}.")
     return jmespath.compile(expression)
+
+
+def _searched(compiled: Any, expression: str, context: Mapping[str, Any]) -> Any:
+    import jmespath
+
+    try:
+        return compiled.search(context)
+    except (jmespath.exceptions.JMESPathError, ArithmeticError, TypeError, ValueError) as error:
+        raise InvalidInput(
+            f"The condition {expression!r} can't be evaluated: {_without_prefix(str(error))}."
+        ) from error
+
+
+def _without_prefix(message: str) -> str:
+    """JMESPath's message without what is said already, and without its picture of the place."""
+    lines = message.splitlines() or ["it is no JMESPath"]
+    text = re.sub(r"^(Invalid|Bad) (jmespath|JMESPath) expression: ", "", lines[0])
+    return re.sub(r": Parse error at column \d+.*$", "", text).rstrip(".:")
+
+
+def _negates_a_part(node: Any) -> bool:
+    within = [child for child in node.get("children", []) if isinstance(child, dict)]
+    chained = node["type"] in {"subexpression", "index_expression"} or "projection" in node["type"]
+    return (chained and within[0]["type"] == "not_expression") or any(
+        "type" in child and _negates_a_part(child) for child in within
+    )
+
+
+def _calls(node: Any) -> Iterator[tuple[str, int]]:
+    """The functions that an expression calls, with the number of their arguments."""
+    if node["type"] == "function_expression":
+        yield node["value"], len(node["children"])
+    for child in node.get("children", []):
+        if isinstance(child, dict) and "type" in child:
+            yield from _calls(child)
+
+
+def _call_fault(name: str, count: int) -> str:
+    from jmespath.functions import Functions
+
+    known = Functions.FUNCTION_TABLE
+    if name not in known:
+        return f"there is no function {name}()"
+    signature = known[name]["signature"]
+    variadic = bool(signature) and bool(signature[-1].get("variadic"))
+    if count < len(signature) or (count > len(signature) and not variadic):
+        least = "at least " if variadic else ""
+        return f"{name}() takes {least}{len(signature)} argument(s), not {count}"
+    return ""
 
 
 def _truth(value: Any) -> bool:
@@ -127,12 +211,16 @@ def _fields(node: Any) -> set[tuple[str, ...]]:
     if node["type"] == "field":
         return {(node["value"],)}
     if node["type"] in {"subexpression", "index_expression"}:
-        path: list[str] = []
-        for child in node["children"]:
+        first, *rest = node["children"]
+        if first["type"] != "field":
+            return _fields(first)
+        path: tuple[str, ...] = (first["value"],)
+        for child in rest:
             if child["type"] != "field":
-                break
-            path.append(child["value"])
-        return {tuple(path)} if path else _fields(node["children"][0])
+                # What stands within a list or a function has no path of its own.
+                return {(*path, *inner) for inner in _fields(child)} or {path}
+            path = (*path, child["value"])
+        return {path}
     if node["type"] in {"projection", "filter_projection", "value_projection", "flatten", "pipe"}:
         return _fields(node["children"][0])
     return {path for child in node.get("children", []) for path in _fields_of(child)}
@@ -151,7 +239,7 @@ def _lookup(path: tuple[str, ...], context: Mapping[str, Any]) -> Any:
 
 def _found(path: str, context: Mapping[str, Any]) -> Any:
     value: Any = context
-    for part in segments(path) or [path]:
+    for part in _joined(segments(path) or [path], context.get("steps")):
         if isinstance(part, str):
             value = value.get(part) if isinstance(value, Mapping) else None
         else:
@@ -160,6 +248,16 @@ def _found(path: str, context: Mapping[str, Any]) -> Any:
         if value is None:
             raise MissingValue(path)
     return value
+
+
+def _joined(parts: list[str | int], steps: Any) -> list[str | int]:
+    """The path with a step's id as one name, which may have dots: ``steps.ec2.snapshot.set``."""
+    if parts[0] == "steps" and isinstance(steps, Mapping):
+        for end in range(2, len(parts) + 1):
+            name = ".".join(map(str, parts[1:end]))
+            if name in steps:
+                return [parts[0], name, *parts[end:]]
+    return parts
 
 
 def _as_text(match: re.Match[str], context: Mapping[str, Any]) -> str:

@@ -28,7 +28,7 @@ _LONGEST = timedelta(days=30)
 def _severity(text: str) -> str:
     match = _SEVERITY.fullmatch(text)
     if match is None or float(match[2]) > 10:
-        raise ValueError("is a comparison with GuardDuty's scale of 0 to 10, such as '>= 7'")
+        raise ValueError("must be a comparison with GuardDuty's scale of 0 to 10, such as '>= 7'")
     return f"{match[1]} {match[2]}"
 
 
@@ -36,9 +36,16 @@ def _list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _whole(value: Any) -> Any:
+    # Python's 1 equals 1.0 and True; a version is neither.
+    if type(value) is not int:
+        raise ValueError("must be the whole number 1")
+    return value
+
+
 def _wait(duration: timedelta) -> timedelta:
     if not timedelta() < duration <= _LONGEST:
-        raise ValueError("is longer than nothing and at most 30 days")
+        raise ValueError("must be longer than 0s and at most 30d")
     return duration
 
 
@@ -50,6 +57,7 @@ RoleArn = Annotated[
 ]
 Name = Annotated[StrictStr, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")]
 Text = Annotated[StrictStr, StringConstraints(min_length=1, max_length=1000)]
+Member = Annotated[StrictStr, StringConstraints(min_length=1, max_length=100)]
 Texts = Annotated[tuple[StrictStr, ...], BeforeValidator(_list)]
 Severity = Annotated[StrictStr, AfterValidator(_severity)]
 Wait = Annotated[Duration, AfterValidator(_wait)]
@@ -72,15 +80,40 @@ class Account(_Model):
 
 
 class ApproverGroup(_Model):
-    """People who decide gates: Slack users of one workspace, and local users of this machine."""
+    """People who decide gates: Slack users of one workspace, and local users of this machine.
 
-    slack_team: StrictStr | None = None
-    slack_users: tuple[StrictStr, ...] = ()
-    local_users: tuple[StrictStr, ...] = ()
+    ``same_person`` says which local user is which Slack user: one vote between them, and who asks
+    as the one does not decide as the other.
+    """
+
+    slack_team: Member | None = None
+    slack_users: tuple[Member, ...] = ()
+    local_users: tuple[Member, ...] = ()
+    same_person: dict[Member, Member] = {}
+
+    @model_validator(mode="after")
+    def _reachable(self) -> ApproverGroup:
+        if self.slack_users and not self.slack_team:
+            raise ValueError("`slack_users` are known by their `slack_team`; it is missing")
+        return self
+
+    @model_validator(mode="after")
+    def _one_person(self) -> ApproverGroup:
+        pairs = self.same_person
+        if not (
+            pairs.keys() <= set(self.local_users) and set(pairs.values()) <= set(self.slack_users)
+        ):
+            raise ValueError(
+                "`same_person` leads from one of `local_users` to one of `slack_users`"
+            )
+        if len(set(pairs.values())) < len(pairs):
+            raise ValueError("`same_person` leads to each Slack user once")
+        return self
 
     @property
     def size(self) -> int:
-        return len(set(self.slack_users)) + len(set(self.local_users))
+        """How many people they are."""
+        return len(set(self.slack_users)) + len(set(self.local_users)) - len(self.same_person)
 
 
 class ProtectedTag(_Model):
@@ -268,7 +301,7 @@ class Playbook(_Model):
 class Playbooks(_Model):
     """The whole file. ``digest`` is the SHA-256 of its bytes."""
 
-    version: Literal[1]
+    version: Annotated[Literal[1], BeforeValidator(_whole)]
     accounts: dict[AccountId, Account]
     approvers: dict[Name, ApproverGroup] = {}
     guardrails: Guardrails = Guardrails()

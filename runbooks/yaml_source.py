@@ -7,6 +7,7 @@ It is built on PyYAML's event stream and keeps its own stack, so that depth can'
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import stat
@@ -28,7 +29,10 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029\ufeff]")
+# With those that turn text around: what is reviewed must be what is read (CVE-2021-42574).
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff]"
+)
 _CONSTANTS: dict[str, Any] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -56,13 +60,16 @@ class Fault:
 class Source:
     """A document: its plain data, where each value and each key stands, and what is wrong with it.
 
-    Positions are found by the path to a value: ``("playbooks", "x", "steps", 0)``.
+    Positions are found by the path to a value: ``("playbooks", "x", "steps", 0)``. ``complete``
+    says whether it was read to its end. ``quoted`` are the texts that begin after a quote.
     """
 
     data: Any = None
     values: dict[Where, Position] = field(default_factory=dict)
     keys: dict[Where, Position] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    quoted: set[Where] = field(default_factory=set)
+    complete: bool = False
 
     def position(self, path: Where) -> Position:
         """Where a value stands, or, for one that isn't there, the nearest that contains it."""
@@ -106,8 +113,12 @@ def parse(document: bytes) -> Source:
         what = (error.problem or error.context or "it can't be read").strip()
         source.faults.append(Fault(position, f"this is not YAML: {what}"))
     except yaml.YAMLError as error:
-        source.faults.append(Fault(Position(), f"this is not YAML: {error}"))
+        words = " ".join(str(error).split())
+        source.faults.append(Fault(Position(), f"this is not YAML: {words}"))
+    except RecursionError:
+        source.faults.append(Fault(Position(), "this is not YAML: it is nested too deeply"))
     else:
+        source.complete = True
         if builder.documents == 0 or (source.data is None and not source.faults):
             source.faults.append(Fault(Position(), "the file is empty"))
     return source
@@ -172,8 +183,7 @@ class _Builder:
             if self.documents > 1:
                 return self._fatal(position, "a second document (---); there may be only one")
         elif isinstance(event, yaml.AliasEvent):
-            self._fault(position, f"an alias (*{event.anchor}); write it out")
-            self._value(None, position)
+            return self._alias(event, position)
         elif isinstance(event, yaml.ScalarEvent):
             return self._scalar(event, position)
         elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
@@ -183,6 +193,19 @@ class _Builder:
                 self._skipping -= 1
             else:
                 self._stack.pop()
+        return True
+
+    def _alias(self, event: Any, position: Position) -> bool:
+        if self._skipping:
+            return True
+        if not self._count(position):
+            return False
+        self._fault(position, f"an alias (*{event.anchor}); write it out")
+        top = self._stack[-1] if self._stack else None
+        if top is not None and isinstance(top.data, dict) and top.expects_key:
+            top.key, top.expects_key = None, False
+        else:
+            self._value(None, position)
         return True
 
     def _scalar(self, event: Any, position: Position) -> bool:
@@ -196,7 +219,9 @@ class _Builder:
             self._key(top, event, position)
         else:
             value = self._plain(event.value, position) if event.implicit[0] else event.value
-            self._value(value, position)
+            path = self._value(value, position)
+            if event.style in {"'", '"'}:
+                self.source.quoted.add(path)
         return True
 
     def _start(self, event: Any, position: Position) -> bool:
@@ -223,14 +248,15 @@ class _Builder:
         key = event.value
         if event.implicit[0] and not isinstance(_resolved(key), str):
             hint = "account ids are strings: " if key.isdigit() else ""
-            self._fault(position, f"the key {key} is not a string; {hint}quote it")
+            self._fault(position, f"the key {key[:80]} is not a string; {hint}quote it")
         elif key == "<<" and event.implicit[0]:
             self._fault(position, "a merge key (<<); write it out")
             top.key = None
             return
         if key in top.data:
             first = self.source.keys[(*top.path, key)]
-            self._fault(position, f"the key {key!r} stands here twice (first on line {first.line})")
+            name = repr(key[:80])
+            self._fault(position, f"the key {name} stands here twice (first on line {first.line})")
             top.key = None
             return
         top.key = key
@@ -255,9 +281,6 @@ class _Builder:
         return path
 
     def _plain(self, text: str, position: Position) -> Any:
-        if _NOT_FINITE.fullmatch(text):
-            self._fault(position, f"{text} is no number that can be used here")
-            return None
         if _INT.fullmatch(text):
             if len(text.lstrip("+-")) > _MAX_DIGITS:
                 self._fault(position, f"a number of more than {_MAX_DIGITS} digits; quote it")
@@ -265,6 +288,11 @@ class _Builder:
             if text.lstrip("+-").startswith("0") and len(text.lstrip("+-")) > 1:
                 self._fault(position, f"{text} would lose its leading zero; quote it")
                 return None
+        if _NOT_FINITE.fullmatch(text) or (
+            _FLOAT.fullmatch(text) and not math.isfinite(float(text))
+        ):
+            self._fault(position, f"{text[:80]} is no number that can be used here")
+            return None
         return _resolved(text)
 
     def _check_node(self, event: Any, position: Position) -> None:

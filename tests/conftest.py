@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+from botocore.loaders import JSONFileLoader
 
 from flows.gameday.aws.server import SimulatedAws
-from flows.gameday.worlds import WorldIds, build, load_world
+from flows.gameday.worlds import WorldIds
+from tests.runbooks.stage import set_up_world
 
 # No test reaches anything but this machine, whatever the developer's environment holds.
 for name in [name for name in os.environ if name.startswith(("AWS_", "CLAMPDOWN_"))]:
@@ -20,6 +24,17 @@ os.environ.update(
     AWS_SECRET_ACCESS_KEY="test",
     AWS_EC2_METADATA_DISABLED="true",
 )
+
+# Every session of botocore reads its models anew, which takes longer than most tests do.
+_read = JSONFileLoader.load_file
+
+
+@cache
+def _read_once(path: str) -> Any:
+    return _read(JSONFileLoader(), path)
+
+
+JSONFileLoader.load_file = lambda self, path: _read_once(path)  # type: ignore[method-assign]
 
 ROOT = Path(__file__).parent.parent
 
@@ -40,6 +55,4 @@ def simulated_aws(_server: SimulatedAws) -> SimulatedAws:
 @pytest.fixture
 def world(simulated_aws: SimulatedAws) -> WorldIds:
     """The small world; the calls that built it are forgotten."""
-    built = build(load_world("small"), simulated_aws.url)
-    simulated_aws.calls.clear()
-    return built
+    return set_up_world(simulated_aws)

@@ -63,8 +63,8 @@ def show_status(out: Console, incident: Incident, gates: Sequence[GateState]) ->
     _show_people(out, incident)
     for change in incident.unknown():
         out.print(
-            shown(f"\n  outcome unknown: {change.change.call}", "yellow")
-            + shown(f"\n    `clampdown resume {incident.id}` reads back what AWS did.")
+            shown(f"\n  outcome unknown: {change.change.call}\n", "yellow")
+            + shown(f"    `clampdown resume {incident.id}` reads back what AWS did.")
         )
     left = len(incident.to_undo())
     out.print(shown(f"\n  {len(incident.changes)} changes, {left} of them not taken back", "dim"))
@@ -119,8 +119,16 @@ def sentence(record: Record) -> str:
             return f"gate {body['gate']} is not needed: {body['why']}"
         case "gate.escalated":
             return f"gate {body['gate']}: nobody decided; now asking {body['to']}"
-        case "gate.expired" | "gate.reminded" | "gate.bypass_attempt":
-            return f"gate {body['gate']}: {record.kind.removeprefix('gate.')}"
+        case "gate.reminded":
+            return f"gate {body['gate']}: still needs {body['needed']}"
+        case "gate.expired":
+            return f"gate {body['gate']}: nobody decided in time, which means no"
+        case "gate.bypass_attempt":
+            return f"gate {body['gate']}: {body['step']} was kept from passing, {body['why']}"
+        case "page.requested":
+            return f"gate {body['gate']}: paging {', '.join(body['groups'])}: {body['why']}"
+        case "warning":
+            return f"{body['step']}: {body['text']}"
         case "step.started":
             return f"{body['step']}: started"
         case "step.finished":
@@ -141,6 +149,8 @@ def sentence(record: Record) -> str:
             return f"{body['step']}: NOT verified: {body['error']}"
         case "undo.started":
             return f"undo{' of ' + body['step'] if body['step'] else ''}"
+        case "room.expired":
+            return f"the time of {body['stack']} was over at {body['expires']}: it is deleted"
         case "manual.requested":
             return f"task {body['id']} for {body['by']}: {body['text']}"
         case "manual.decided":
@@ -188,7 +198,8 @@ def _show_gate(out: Console, incident: Incident, gate: GateState) -> None:
 def _show_people(out: Console, incident: Incident) -> None:
     for task in incident.manual:
         state = {None: "open", True: "done", False: "not possible"}[task.done]
-        out.print(shown(f"\n  task {task.id} for {task.by}: {state}\n    {task.text}"))
+        out.print(shown(f"\n  task {task.id} for {task.by}: {state}"))
+        out.print(shown(f"    {task.text}"))
         if task.done is None:
             out.print(
                 shown(f"    clampdown approve {incident.id} {task.id}   (when it is done)", "cyan")

@@ -79,6 +79,8 @@ class LiveView:
         count = self._changes.get((body["step"], target), 0)
         if body["status"] == "failed":
             self._line("✗", f"{body['step']} on {target}: {body['error']}", "red")
+        elif body["status"] == "interrupted":
+            self._line("!", f"{body['step']} on {target}: stopped, {body['error']}", "yellow")
         elif body["status"] == "skipped":
             self._line("-", f"{body['step']} on {target}: left out, {body['error']}", "dim")
         else:

@@ -21,6 +21,8 @@ def show_plan(out: Console, plan: Plan, title: str, *, calls: bool) -> None:
             out.print(shown(f"\n  ── behind the gate {gate} ──", "yellow"))
         _show_step(out, step, many=len(plan.targets) > 1, calls=calls)
     out.print()
+    if calls:
+        out.print(shown("Long values are cut here (…); --json has all of every call.", "dim"))
     if not plan.changes:
         out.print(shown("Already contained: there is nothing to change.", "green"))
 

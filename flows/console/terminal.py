@@ -29,9 +29,15 @@ def table(*columns: str) -> Table:
 
 
 def shown(text: object, style: str = "") -> Text:
-    """Text as it is: nothing in it is markup, and nothing in it moves the cursor."""
+    """Text as it is: nothing in it is markup, moves the cursor, or looks like another line.
+
+    Line ends before and after it are kept; within it they become spaces.
+    """
+    said = str(text)
+    inner = said.strip("\n")
+    before, after = said.split(inner, 1) if inner else (said, "")
     plain = "".join(
-        letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}"
-        for letter in str(text)
+        letter if letter.isprintable() else " " if letter.isspace() else "\N{REPLACEMENT CHARACTER}"
+        for letter in inner
     )
-    return Text(plain, style=style)
+    return Text(f"{before}{plain}{after}", style=style)

@@ -14,8 +14,9 @@ from flows.gameday.worlds import WorldIds, build, load_world
 from runbooks.errors import ClampdownError
 
 SNAPSHOT_SECONDS = 3.0
-DRAINING_SECONDS = 30.0
+DRAIN_SECONDS = 30.0
 STACK_SECONDS = 4.0
+HEALTH_SECONDS = 5.0
 
 
 def serve_sandbox(*, port: int, latency: timedelta, as_json: bool, out: TextIO) -> None:
@@ -27,8 +28,10 @@ def serve_sandbox(*, port: int, latency: timedelta, as_json: bool, out: TextIO) 
         aws = SimulatedAws(
             port=port,
             snapshot_seconds=SNAPSHOT_SECONDS,
-            draining_seconds=DRAINING_SECONDS,
+            drain_seconds=DRAIN_SECONDS,
             stack_seconds=STACK_SECONDS,
+            health_seconds=HEALTH_SECONDS,
+            latency=latency,
         ).start()
     except (OSError, SystemExit) as error:
         raise ClampdownError(
@@ -36,7 +39,6 @@ def serve_sandbox(*, port: int, latency: timedelta, as_json: bool, out: TextIO) 
         ) from error
     try:
         world = build(load_world("small"), aws.url)
-        aws.latency = latency
         aws.calls.clear()
         _announce(world, as_json, out)
         _until_interrupted()

@@ -25,3 +25,9 @@ class SecretInRecord(ClampdownError):
 
 class HeadMoved(ClampdownError):
     """Somebody else appended first; what was to be appended must be thought over."""
+
+
+class JournalTampered(ClampdownError):
+    """Somebody has changed what was written."""
+
+    exit_code = 4

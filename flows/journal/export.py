@@ -10,6 +10,8 @@ from typing import Any, Literal, TextIO
 from flows.journal.journal import Journal, records_table
 
 _FIELDS = tuple(column.name for column in records_table.columns)
+# OWASP's list, with the full-width forms, which some spreadsheets take for the ASCII ones.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def export(
@@ -27,31 +29,43 @@ def export(
             writer.writerow([_harmless(value) for value in row])
         return
     for line in _lines(journal, incident):
-        out.write(line + "\n")
+        out.write(_writable(line) + "\n")
 
 
 def _lines(journal: Journal, incident: str | None) -> Iterator[str]:
     for row in journal.rows(incident):
         stored = dict(zip(_FIELDS, row, strict=True))
-        record = {
-            "actor": {
-                "id": stored["actor_id"],
-                "kind": stored["actor_kind"],
-                "via": stored["actor_via"],
-            },
-            "at": stored["at"],
-            "body": json.loads(stored["body"]),
-            "hash": stored["hash"],
-            "incident": stored["incident"],
-            "kind": stored["kind"],
-            "prev_hash": stored["prev_hash"],
-            "seq": stored["seq"],
-        }
-        yield json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+        actor = {part: stored[f"actor_{part}"] for part in ("id", "kind", "via")}
+        rest = {key: stored[key] for key in ("hash", "incident", "kind", "prev_hash", "seq")}
+        # The body goes out as it is stored: written again, a number might look different.
+        yield (
+            f'{{"actor":{_json(actor)},"at":{_json(stored["at"])},'
+            f'"body":{_body(stored["body"])},{_json(rest)[1:]}'
+        )
+
+
+def _body(stored: Any) -> str:
+    """The stored JSON; what somebody has made of it that isn't a line of JSON, as a string."""
+    try:
+        json.loads(stored)
+    except (TypeError, ValueError, RecursionError):
+        return _json(stored)
+    one_line = isinstance(stored, str) and not {"\n", "\r"} & set(stored)
+    return stored if one_line else _json(stored)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=repr)
 
 
 def _harmless(value: Any) -> Any:
     """A cell that a spreadsheet does not take for a formula (OWASP, "CSV injection")."""
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
-    return value
+    if not isinstance(value, str):
+        return value
+    text = _writable(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _writable(text: str) -> str:
+    """Bytes that were no UTF-8 as escapes, which are JSON's own."""
+    return text.encode("utf-8", "backslashreplace").decode()

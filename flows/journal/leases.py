@@ -6,45 +6,56 @@ import hashlib
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import sqlalchemy as sa
 from filelock import FileLock, Timeout
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection
 
-from flows.journal.errors import IncidentHeld
+from flows.journal.errors import IncidentHeld, JournalUnavailable
 
 
 @contextmanager
 def hold_file(directory: Path, incident: str) -> Iterator[None]:
     """Hold an incident by a lock on a file, which the operating system frees with the process."""
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = FileLock(directory / f"{incident}.lock", timeout=0)
     holder = directory / f"{incident}.holder"
     try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock.acquire()
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
     except Timeout as error:
         raise _held(incident, _read(holder)) from error
+    except OSError as error:
+        lock.release()
+        raise JournalUnavailable(
+            f"The incident {incident} can't be locked in {directory}: {error.strerror}.",
+            advice="Nothing was done. Check disk space and permissions.",
+        ) from error
     try:
-        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
         yield
     finally:
         lock.release()
 
 
-@contextmanager
-def hold_in_postgres(engine: Engine, incident: str) -> Iterator[None]:
+def lock_in_postgres(session: Connection, incident: str) -> None:
     """Hold an incident by an advisory lock, which PostgreSQL frees with the session."""
-    number = int.from_bytes(hashlib.sha256(incident.encode()).digest()[:8], "big", signed=True)
-    with engine.connect() as connection:
-        got = connection.execute(sa.select(sa.func.pg_try_advisory_lock(number))).scalar()
-        if not got:
-            raise _held(incident, "another process")
-        try:
-            yield
-        finally:
-            connection.execute(sa.select(sa.func.pg_advisory_unlock(number)))
+    got = session.execute(sa.select(sa.func.pg_try_advisory_lock(_number(incident)))).scalar()
+    if not got:
+        raise _held(incident, "another process")
+
+
+def unlock_in_postgres(session: Connection, incident: str) -> None:
+    """Give it back, and end the session. One that is gone has given it back already."""
+    with suppress(sa.exc.SQLAlchemyError):
+        session.execute(sa.select(sa.func.pg_advisory_unlock(_number(incident))))
+    with suppress(sa.exc.SQLAlchemyError):
+        session.close()
+
+
+def _number(incident: str) -> int:
+    return int.from_bytes(hashlib.sha256(incident.encode()).digest()[:8], "big", signed=True)
 
 
 def _read(holder: Path) -> str:

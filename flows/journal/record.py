@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ import rfc8785
 from flows.journal.errors import SecretInRecord
 
 GENESIS = "0" * 64
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 # The last seat belt: whoever writes a record has left secrets out of it already.
 _SECRET_KEYS = frozenset(
@@ -103,16 +105,25 @@ def _actor_text(actor: Actor) -> str:
     return f'{{"id":{_quoted(actor.id)},"kind":{_quoted(actor.kind)},"via":{_quoted(actor.via)}}}'
 
 
-def refuse_secrets(value: Any, path: str = "body") -> None:
+def refuse_unstorable(*texts: str) -> None:
+    """Raise TypeError for text that not every database can hold: NUL, and halves of surrogates."""
+    for text in texts:
+        if "\0" in text or (not text.isascii() and _SURROGATE.search(text)):
+            raise TypeError(f"a record can't hold the text {text!r}")
+
+
+def refuse_secrets(body: Any) -> None:
     """Raise SecretInRecord where a key names a secret that holds something."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            name = str(key).replace("_", "").replace("-", "").lower()
-            if name in _SECRET_KEYS and item:
-                raise SecretInRecord(
-                    f"A record would have held a secret at {path}.{key}; it was not written."
-                )
-            refuse_secrets(item, f"{path}.{key}")
-    elif isinstance(value, (list, tuple)):
-        for index, item in enumerate(value):
-            refuse_secrets(item, f"{path}[{index}]")
+    left: list[tuple[str, Any]] = [("body", body)]
+    while left:
+        path, value = left.pop()
+        if isinstance(value, Mapping):
+            for key, item in value.items():
+                name = str(key).replace("_", "").replace("-", "").lower()
+                if name in _SECRET_KEYS and item:
+                    raise SecretInRecord(
+                        f"A record would have held a secret at {path}.{key}; it was not written."
+                    )
+                left.append((f"{path}.{key}", item))
+        elif isinstance(value, (list, tuple)):
+            left.extend((f"{path}[{index}]", item) for index, item in enumerate(value))

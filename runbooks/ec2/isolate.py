@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -11,8 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator
 
 from runbooks.aws import Aws
-from runbooks.calls import Call, Change, Found, Keep, Resource, Undo, pending
-from runbooks.errors import NotContained
+from runbooks.calls import Call, Change, Found, Keep, Resource, Undo, pending, unique
+from runbooks.errors import AwsRefused, NotContained
 from runbooks.step import Permissions, Step, StepParams
 from runbooks.targets.instance import (
     ISOLATION_TAG,
@@ -23,18 +24,25 @@ from runbooks.targets.instance import (
     NetworkAcl,
     NetworkInterface,
 )
-from runbooks.targets.reading import group_rules
+from runbooks.targets.reading import describe_interfaces, describe_rules, group_rules, interface
 
 UNTRACK_WAIT = timedelta(seconds=60)
 _UNTRACK_TAG = "clampdown:untrack"
-# EC2's default quota of entries per direction of a network ACL.
-_ACL_ENTRIES = 20
+# The quota of entries per direction of a network ACL: 20, or 40 where it was raised; who has more
+# than the one has the other (Amazon VPC quotas).
+_ACL_ENTRIES = (20, 40, 1_000)
+# The number of the entry that denies the rest; those of people are lower (CreateNetworkAclEntry).
+_LAST = 32767
 _SSM_PORT = 443
 _ANYWHERE = ("0.0.0.0/0", "::/0")
+_DIRECTIONS = ((False, "ingress"), (True, "egress"))
 
 
 def _network(text: str) -> str:
-    return str(ipaddress.ip_network(text))
+    network = ipaddress.ip_network(text)
+    if network.prefixlen == 0:
+        raise ValueError(f"{text} is everything: that would isolate nothing")
+    return str(network)
 
 
 Cidr = Annotated[str, AfterValidator(_network)]
@@ -44,8 +52,9 @@ class Isolation(StepParams):
     """How an instance is isolated.
 
     ``allow_from``: networks of forensics workstations and SSM endpoints; TCP may come in from
-    them, and TCP 443 go out to them. ``tracked_connections``: what is done about connections that
-    a change of security groups does not cut. ``remove_public_address``: take Elastic IPs away.
+    them, and TCP 443 go out to them. The isolation group is the VPC's: it has the rules that the
+    last incident asked for. ``tracked_connections``: what is done about connections that a change
+    of security groups does not cut. ``remove_public_address``: take Elastic IPs away.
     ``disable_imds``: switch the instance metadata service off.
     """
 
@@ -53,6 +62,14 @@ class Isolation(StepParams):
     tracked_connections: Literal["deny_remote_ips", "untrack", "leave"] = "deny_remote_ips"
     remove_public_address: bool = False
     disable_imds: bool = False
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The isolation group of a VPC. ``changed`` is whether it was made or mended just now."""
+
+    id: str
+    changed: bool
 
 
 class IsolateInstance(Step[Ec2Instance, Isolation]):
@@ -64,10 +81,17 @@ class IsolateInstance(Step[Ec2Instance, Isolation]):
     finding's addresses in both directions. ``untrack`` first opens the interfaces to everything,
     waits a minute for traffic to become untracked, and then closes them.
 
+    Interfaces are read again after the swap, and any that was attached meanwhile follows. The
+    rules of a new group are revoked by the ids that AWS gave them and read again as well: a revoke
+    by values that match nothing is no error (RevokeSecurityGroupEgress). That check comes after
+    the swap, too, since until it every moment counts.
+
     Neither filters DNS to the VPC's resolver, DHCP, or time; the metadata service only stops
-    with ``disable_imds``. Branch interfaces of a trunk are not among an instance's interfaces in
-    DescribeNetworkInterfaces, and interfaces that an AWS service manages refuse changes: both are
-    named in the plan and left.
+    with ``disable_imds``. The serial console is no network. Peers that let the instance in by
+    naming its security group do so no more. Branch interfaces of a trunk are not among an
+    instance's interfaces in DescribeNetworkInterfaces, and interfaces that an AWS service manages
+    refuse changes: both are named in the plan and left. An interface attached meanwhile in yet
+    another VPC is left to verification, because its isolation group is not in the plan.
     """
 
     name = "ec2.isolate"
@@ -94,167 +118,176 @@ class IsolateInstance(Step[Ec2Instance, Isolation]):
     disruptive = True
 
     def contain(self, aws: Aws, target: Ec2Instance, params: Isolation) -> Mapping[str, Any]:
-        open_interfaces = _warn_of_managed(aws, target)
-        group = aws.once(
-            ("isolation group", target.vpc_id), lambda: self._isolation_group(aws, target, params)
-        )
-        if params.tracked_connections == "untrack":
-            self._untrack(aws, target, [eni for eni in open_interfaces if eni.groups != (group,)])
-        acl_denies = (
+        interfaces = _interfaces_to_isolate(target)
+        _warn_of_managed(aws, target)
+        groups = {
+            vpc_id: aws.once(
+                ("isolation group", vpc_id),
+                partial(self._isolation_group, aws, target, vpc_id, params),
+            )
+            for vpc_id in unique([target.vpc_id, *(eni.vpc_id for eni in interfaces)])
+        }
+        loose = _loose(interfaces, groups)
+        opened = self._tracked_connections(aws, target, loose, params)
+        denies = (
             self._denies(aws, target) if params.tracked_connections == "deny_remote_ips" else []
         )
         aws.change_all(
-            [
-                *(_regroup(eni, group) for eni in open_interfaces if eni.groups != (group,)),
-                *acl_denies,
-            ]
+            [*(_regroup(eni, groups[eni.vpc_id].id, opened=opened) for eni in loose), *denies]
         )
-        self._expect_more_interfaces(aws, target, group)
+        self._expect_more_interfaces(aws, target, groups)
+        if loose:
+            aws.settle(partial(self._missing, aws, target, groups, params))
         if params.remove_public_address:
-            self._remove_public_addresses(aws, target)
+            self._remove_public_addresses(aws, interfaces)
         self._metadata_service(aws, target, params)
         _say_what_stays_open(aws, params)
-        return {"isolation_group": group}
+        return {"isolation_group": groups[target.vpc_id].id}
 
     def verify(self, aws: Aws, target: Ec2Instance, params: Isolation) -> None:
+        interfaces = _interfaces_to_isolate(target)
         network = target.fact(Network)
-        groups = [g for g in network.isolation_groups if g.vpc_id == target.vpc_id]
-        if not groups:
-            raise NotContained(f"{target.id}: there is no isolation group in {target.vpc_id}.")
-        wanted = set(_wanted_rules(params))
-        surplus = [rule for rule in groups[0].rules if _shape(rule) not in wanted]
-        if surplus:
-            raise NotContained(
-                f"{target.id}: the isolation group {groups[0].id} still lets traffic through: "
-                + ", ".join(f"{rule.id} ({rule.peer})" for rule in surplus)
-            )
-        loose = [
-            eni.id
-            for eni in target.network_interfaces
-            if eni.groups != (groups[0].id,) and not eni.managed
-        ]
+        groups = {group.vpc_id: group for group in reversed(network.isolation_groups)}
+        for vpc_id in unique([target.vpc_id, *(eni.vpc_id for eni in interfaces)]):
+            if vpc_id not in groups:
+                raise NotContained(f"{target.id}: there is no isolation group in {vpc_id}.")
+            if surplus := _surplus(groups[vpc_id].rules, params):
+                raise NotContained(
+                    f"{target.id}: the isolation group {groups[vpc_id].id} still lets traffic "
+                    "through: " + ", ".join(f"{rule.id} ({rule.peer})" for rule in surplus)
+                )
+        loose = [eni.id for eni in interfaces if eni.groups != (groups[eni.vpc_id].id,)]
         if loose:
             raise NotContained(
-                f"{target.id}: not in the isolation group {groups[0].id}: {', '.join(loose)}."
+                f"{target.id}: not in the isolation group of their VPC: {', '.join(loose)}."
             )
+        if params.tracked_connections == "deny_remote_ips":
+            _verify_denies(aws, target)
+        kept = [a.public_ip for eni in interfaces for a in eni.public_addresses if a.allocation_id]
+        if params.remove_public_address and kept:
+            raise NotContained(f"{target.id}: still has {', '.join(kept)}.")
         if params.disable_imds and target.metadata_endpoint != "disabled":
             raise NotContained(f"{target.id}: the instance metadata service is still on.")
 
-    def _isolation_group(self, aws: Aws, target: Ec2Instance, params: Isolation) -> str:
+    def _isolation_group(
+        self, aws: Aws, target: Ec2Instance, vpc_id: str, params: Isolation
+    ) -> _Group:
         """The VPC's one isolation group, with exactly the rules that it must have.
 
         It is found by our own tag and its rules are made right every time: a group that was left
         half made, or that somebody edited, would isolate nothing.
         """
-        known = [g for g in target.fact(Network).isolation_groups if g.vpc_id == target.vpc_id]
+        known = [g for g in target.fact(Network).isolation_groups if g.vpc_id == vpc_id]
         if known:
             group, rules = known[0].id, known[0].rules
         else:
-            group = _create_group(
-                aws,
-                target,
-                name=f"clampdown-isolation-{target.vpc_id}",
-                description="Clampdown: lets nothing in or out",
-                tag=ISOLATION_TAG,
-            )
+            group = _make_isolation_group(aws, target, vpc_id)
             rules = _rules_of_new_group(aws, group)
-        self._converge(aws, target, group, rules, params)
-        return group
+        changes = _converging(aws, target, group, rules, params)
+        aws.change_all(changes)
+        changed = bool(changes) or not known
+        if changed:
+            _expect_more_rules(aws, target, group)
+        return _Group(group, changed)
 
-    def _converge(
+    def _missing(
+        self, aws: Aws, target: Ec2Instance, groups: Mapping[str, _Group], params: Isolation
+    ) -> list[Change]:
+        """What the interfaces, and the rules of groups that were changed, still lack."""
+        changed = [group.id for group in groups.values() if group.changed]
+        attached, *answers = aws.read_all(
+            [describe_interfaces([target.id]), *([describe_rules(changed)] if changed else [])]
+        )
+        interfaces = [
+            interface(eni, _arn(aws, target, f"network-interface/{eni['NetworkInterfaceId']}"))
+            for eni in attached["NetworkInterfaces"]
+        ]
+        loose = _loose([eni for eni in interfaces if not eni.managed], groups)
+        return [
+            *(_regroup(eni, groups[eni.vpc_id].id) for eni in loose),
+            *(
+                change
+                for answer in answers
+                for group in changed
+                for change in _revokes(
+                    aws, target, group, group_rules(answer["SecurityGroupRules"], group), params
+                )
+            ),
+        ]
+
+    def _tracked_connections(
         self,
         aws: Aws,
         target: Ec2Instance,
-        group: str,
-        rules: Sequence[GroupRule],
+        loose: Sequence[NetworkInterface],
         params: Isolation,
-    ) -> None:
-        # Revoked by rule id: a revoke by values that match nothing is no error at AWS.
-        on = _group_resource(aws, target, group)
-        wanted = list(_wanted_rules(params))
-        there = {_shape(rule) for rule in rules}
-        changes = []
-        for egress in (False, True):
-            direction = "egress" if egress else "ingress"
-            surplus = [r.id for r in rules if r.egress is egress and _shape(r) not in set(wanted)]
-            if surplus:
-                changes.append(
-                    Change(
-                        Call(
-                            "ec2",
-                            f"revoke_security_group_{direction}",
-                            GroupId=group,
-                            SecurityGroupRuleIds=surplus,
-                        ),
-                        on=on,
-                        undo=Keep("an isolation group lets nothing through"),
-                        why=f"take every {direction} rule out of the isolation group",
-                    )
-                )
-            missing = [shape for shape in wanted if shape[0] is egress and shape not in there]
-            if missing:
-                changes.append(
-                    Change(
-                        Call(
-                            "ec2",
-                            f"authorize_security_group_{direction}",
-                            GroupId=group,
-                            IpPermissions=[_permission(shape) for shape in missing],
-                        ),
-                        on=on,
-                        undo=Keep("the isolation group serves other incidents too"),
-                        why="let the forensics network through",
-                        accept=("InvalidPermission.Duplicate",),
-                    )
-                )
-        aws.change_all(changes)
-
-    def _untrack(
-        self, aws: Aws, target: Ec2Instance, interfaces: Sequence[NetworkInterface]
-    ) -> None:
-        aws.warn(
-            "untrack opens the instance to everything for a minute, and cannot cut connections "
-            "through a NAT gateway, Network or Gateway Load Balancer, Transit Gateway, Network "
-            "Firewall or Global Accelerator, nor ICMP: AWS tracks those whatever the rules say."
-        )
-        if any(eni.public_addresses for eni in interfaces):
+    ) -> frozenset[str]:
+        """Untrack connections where asked for; returns the groups that were opened for it."""
+        if params.tracked_connections == "leave":
+            aws.warn(
+                "No tracked connection is cut: those that exist live until they idle for up to "
+                "five days."
+            )
+        if params.tracked_connections != "untrack" or not loose:
+            return frozenset()
+        if any(_reachable_from_the_internet(eni) for eni in loose):
             aws.warn(
                 "The instance has a public address: untrack was left out, because for that minute "
                 "the whole Internet could reach it. Use deny_remote_ips."
             )
-            return
-        if not interfaces:
-            return
-        group = aws.once(("untrack group", target.vpc_id), lambda: self._open_group(aws, target))
-        aws.change_all([_regroup(eni, group) for eni in interfaces])
+            return frozenset()
+        aws.warn(
+            "untrack opens the instance to everything for a minute, and cannot cut connections "
+            "through a NAT gateway, Network or Gateway Load Balancer, Transit Gateway, Network "
+            "Firewall or Global Accelerator, nor ICMP: AWS tracks those whatever the rules say. "
+            "If Clampdown is stopped within that minute the instance stays open until "
+            "`clampdown resume`."
+        )
+        opened = {
+            vpc_id: aws.once(
+                ("untrack group", vpc_id), partial(self._open_group, aws, target, vpc_id)
+            )
+            for vpc_id in unique(eni.vpc_id for eni in loose)
+        }
+        aws.change_all(
+            [
+                _regroup(eni, opened[eni.vpc_id])
+                for eni in loose
+                if eni.groups != (opened[eni.vpc_id],)
+            ]
+        )
         aws.pause("connections become untracked", UNTRACK_WAIT)
+        return frozenset(opened.values())
 
-    def _open_group(self, aws: Aws, target: Ec2Instance) -> str:
-        group = _create_group(
+    def _open_group(self, aws: Aws, target: Ec2Instance, vpc_id: str) -> str:
+        creation = _creation(
             aws,
             target,
+            vpc_id,
             name=f"clampdown-untrack-{aws.incident.id}",
             description="Clampdown: lets everything through, for one minute",
             tag=_UNTRACK_TAG,
         )
-        everything = {"IpProtocol": "-1", **_ranges(_ANYWHERE)}
-        on = _group_resource(aws, target, group)
-        aws.change_all(
-            [
-                Change(
-                    Call(
-                        "ec2",
-                        f"authorize_security_group_{direction}",
-                        GroupId=group,
-                        IpPermissions=[everything],
-                    ),
-                    on=on,
-                    undo=Keep("the group is deleted"),
-                    why="let everything through, so that connections become untracked",
-                    accept=("InvalidPermission.Duplicate",),
-                )
-                for direction in ("ingress", "egress")
-            ]
+        group = _make(aws, creation) or _find_group(aws, vpc_id, _UNTRACK_TAG)
+        if group is None:
+            raise AwsRefused(
+                f"A security group named clampdown-untrack-{aws.incident.id} exists in {vpc_id} "
+                "and is not Clampdown's.",
+                code="InvalidGroup.Duplicate",
+                advice="Delete it, then `clampdown resume`; or use deny_remote_ips.",
+            )
+        # Everything is let out already: see _rules_of_new_group.
+        aws.change(
+            Call(
+                "ec2",
+                "authorize_security_group_ingress",
+                GroupId=group,
+                IpPermissions=[{"IpProtocol": "-1", **_ranges(_ANYWHERE)}],
+            ),
+            on=_group_resource(aws, target, group),
+            undo=Keep("the group is deleted"),
+            why="let everything in, so that connections become untracked",
+            accept=("InvalidPermission.Duplicate",),
         )
         return group
 
@@ -269,34 +302,38 @@ class IsolateInstance(Step[Ec2Instance, Isolation]):
             return []
         aws.warn(
             f"Connections to {', '.join(remote)} are cut at the subnets' boundary. Tracked "
-            "connections to other addresses, and to hosts in the same subnet, stay until idle. "
-            "The network ACL denies these addresses to every host of the subnet."
+            "connections to other addresses, and to hosts in the same subnet, stay until idle."
         )
         changes: list[Change] = []
         for acl in target.fact(Network).acls:
+            aws.warn(
+                f"{acl.id} denies these addresses to every host of {', '.join(acl.subnet_ids)}."
+            )
             # Several targets may stand behind the same network ACL.
             aws.once(("denies", acl.id), partial(_add_denies, changes, aws, acl, remote))
         return changes
 
-    def _expect_more_interfaces(self, aws: Aws, target: Ec2Instance, group: str) -> None:
+    def _expect_more_interfaces(
+        self, aws: Aws, target: Ec2Instance, groups: Mapping[str, _Group]
+    ) -> None:
         """An intruder with EC2 rights can attach another interface while this runs."""
-        one_more = pending(f"any other interface of {target.id}")
-        aws.foresee(
-            Change(
-                Call(
-                    "ec2",
-                    "modify_network_interface_attribute",
-                    NetworkInterfaceId=one_more,
-                    Groups=[group],
-                ),
-                on=target.resource,
-                undo=Keep("recorded when it happens"),
-                why="isolate an interface that is attached meanwhile",
+        for group in groups.values():
+            aws.foresee(
+                Change(
+                    Call(
+                        "ec2",
+                        "modify_network_interface_attribute",
+                        NetworkInterfaceId=pending(f"any other interface of {target.id}"),
+                        Groups=[group.id],
+                    ),
+                    on=target.resource,
+                    undo=Keep("recorded when it happens"),
+                    why="isolate an interface that is attached meanwhile",
+                )
             )
-        )
 
-    def _remove_public_addresses(self, aws: Aws, target: Ec2Instance) -> None:
-        for eni in target.network_interfaces:
+    def _remove_public_addresses(self, aws: Aws, interfaces: Sequence[NetworkInterface]) -> None:
+        for eni in interfaces:
             for address in eni.public_addresses:
                 if not address.allocation_id or not address.association_id:
                     aws.warn(
@@ -304,15 +341,26 @@ class IsolateInstance(Step[Ec2Instance, Isolation]):
                         "does, and that loses memory."
                     )
                     continue
+                aws.warn(
+                    f"AWS may give {eni.id} another public address in place of {address.public_ip}; "
+                    "it stays isolated."
+                )
                 aws.change(
                     Call("ec2", "disassociate_address", AssociationId=address.association_id),
                     on=eni.resource,
-                    undo=Call(
-                        "ec2",
-                        "associate_address",
-                        AllocationId=address.allocation_id,
-                        NetworkInterfaceId=eni.id,
-                        PrivateIpAddress=address.private_ip,
+                    # All three are needed: the association's own id is gone for good.
+                    undo=Undo(
+                        Call(
+                            "ec2",
+                            "associate_address",
+                            AllocationId=address.allocation_id,
+                            NetworkInterfaceId=eni.id,
+                            PrivateIpAddress=address.private_ip,
+                        ),
+                        unless=(
+                            "InvalidAllocationID.NotFound",
+                            "InvalidNetworkInterfaceID.NotFound",
+                        ),
                     ),
                     why=f"take the public address {address.public_ip} away",
                     accept=("InvalidAssociationID.NotFound",),
@@ -329,11 +377,14 @@ class IsolateInstance(Step[Ec2Instance, Isolation]):
                 HttpEndpoint="disabled",
             ),
             on=target.resource,
-            undo=Call(
-                "ec2",
-                "modify_instance_metadata_options",
-                InstanceId=target.id,
-                HttpEndpoint=target.metadata_endpoint,
+            undo=Undo(
+                Call(
+                    "ec2",
+                    "modify_instance_metadata_options",
+                    InstanceId=target.id,
+                    HttpEndpoint=target.metadata_endpoint,
+                ),
+                unless=("InvalidInstanceID.NotFound",),
             ),
             why="switch the instance metadata service off",
         )
@@ -369,26 +420,125 @@ def _ranges(cidrs: Sequence[str]) -> dict[str, Any]:
     return ({"IpRanges": four} if four else {}) | ({"Ipv6Ranges": six} if six else {})
 
 
-def _create_group(aws: Aws, target: Ec2Instance, *, name: str, description: str, tag: str) -> str:
-    tags = {tag: target.vpc_id, **aws.incident.marks}
+def _surplus(rules: Sequence[GroupRule], params: Isolation) -> list[GroupRule]:
+    wanted = set(_wanted_rules(params))
+    return [rule for rule in rules if _shape(rule) not in wanted]
+
+
+def _converging(
+    aws: Aws, target: Ec2Instance, group: str, rules: Sequence[GroupRule], params: Isolation
+) -> list[Change]:
+    """What makes the group's rules the wanted ones."""
+    there = {_shape(rule) for rule in rules}
+    changes = _revokes(aws, target, group, rules, params)
+    for egress, direction in _DIRECTIONS:
+        wanted = [shape for shape in _wanted_rules(params) if shape[0] is egress]
+        if missing := [shape for shape in wanted if shape not in there]:
+            changes.append(
+                Change(
+                    Call(
+                        "ec2",
+                        f"authorize_security_group_{direction}",
+                        GroupId=group,
+                        IpPermissions=[_permission(shape) for shape in missing],
+                    ),
+                    on=_group_resource(aws, target, group),
+                    undo=Keep("the isolation group serves other incidents too"),
+                    why="let the forensics network through",
+                    accept=("InvalidPermission.Duplicate",),
+                )
+            )
+    return changes
+
+
+def _revokes(
+    aws: Aws, target: Ec2Instance, group: str, rules: Sequence[GroupRule], params: Isolation
+) -> list[Change]:
+    surplus = _surplus(rules, params)
+    return [
+        _revoke(aws, target, group, direction, ids)
+        for egress, direction in _DIRECTIONS
+        if (ids := [rule.id for rule in surplus if rule.egress is egress])
+    ]
+
+
+def _revoke(aws: Aws, target: Ec2Instance, group: str, direction: str, ids: list[str]) -> Change:
+    return Change(
+        Call(
+            "ec2",
+            f"revoke_security_group_{direction}",
+            GroupId=group,
+            SecurityGroupRuleIds=ids,
+        ),
+        on=_group_resource(aws, target, group),
+        undo=Keep("an isolation group lets nothing through"),
+        why=f"take every {direction} rule out of the isolation group",
+        # Another incident that shares the group was faster.
+        accept=("InvalidSecurityGroupRuleId.NotFound",),
+    )
+
+
+def _expect_more_rules(aws: Aws, target: Ec2Instance, group: str) -> None:
+    """AWS can show a rule of a new group late, or somebody can add one while this runs."""
+    for _, direction in _DIRECTIONS:
+        rule = pending(f"any other {direction} rule")
+        aws.foresee(_revoke(aws, target, group, direction, [rule]))
+
+
+def _make_isolation_group(aws: Aws, target: Ec2Instance, vpc_id: str) -> str:
+    """A new isolation group, or the one that another incident has made meanwhile.
+
+    Names are unique in a VPC (CreateSecurityGroup), which keeps two incidents from making two
+    groups. A group of that name without our tag is somebody's, perhaps the intruder's: it is left
+    alone, and ours gets the incident's name.
+    """
+    name = f"clampdown-isolation-{vpc_id}"
+    first, second = (
+        _creation(
+            aws,
+            target,
+            vpc_id,
+            name=each,
+            description="Clampdown: lets nothing in or out",
+            tag=ISOLATION_TAG,
+        )
+        for each in (name, f"{name}-{aws.incident.id}")
+    )
+    aws.foresee(second)
+    group = _make(aws, first) or _find_group(aws, vpc_id, ISOLATION_TAG) or _make(aws, second)
+    if group is None:
+        raise AwsRefused(
+            f"{target.id}: {vpc_id} already has security groups named {name} and "
+            f"{name}-{aws.incident.id} that are not Clampdown's.",
+            code="InvalidGroup.Duplicate",
+            advice="Delete or rename them, then `clampdown resume`.",
+        )
+    return group
+
+
+def _creation(
+    aws: Aws, target: Ec2Instance, vpc_id: str, *, name: str, description: str, tag: str
+) -> Change:
+    tags = {tag: vpc_id, **aws.incident.marks}
     found = Found(
         Call(
             "ec2",
             "describe_security_groups",
             Filters=[
+                {"Name": "vpc-id", "Values": [vpc_id]},
                 {"Name": "tag-key", "Values": [tag]},
                 {"Name": "tag:clampdown:incident", "Values": [aws.incident.id]},
             ],
         ),
         "SecurityGroups[].GroupId",
     )
-    answer = aws.change(
+    return Change(
         Call(
             "ec2",
             "create_security_group",
             GroupName=name,
             Description=description,
-            VpcId=target.vpc_id,
+            VpcId=vpc_id,
             TagSpecifications=[
                 {
                     "ResourceType": "security-group",
@@ -396,24 +546,49 @@ def _create_group(aws: Aws, target: Ec2Instance, *, name: str, description: str,
                 }
             ],
         ),
-        on=Resource(_arn(aws, target, f"vpc/{target.vpc_id}")),
+        on=Resource(_arn(aws, target, f"vpc/{vpc_id}")),
         undo=Undo(
             Call("ec2", "delete_security_group", GroupId=found),
             unless=("DependencyViolation", "InvalidGroup.NotFound"),
         ),
         why=f"make the group {name}",
+        accept=("InvalidGroup.Duplicate",),
     )
-    return str(answer["GroupId"])
+
+
+def _make(aws: Aws, creation: Change) -> str | None:
+    """The id of the group that was made, or None where there is one of its name."""
+    try:
+        (answer,) = aws.change_all([creation])
+    except AwsRefused as refusal:
+        if refusal.code == "SecurityGroupLimitExceeded":
+            refusal.advice = (
+                "Nothing is isolated. Delete a security group that nothing uses, or have the quota "
+                "raised; then `clampdown resume`. One isolation group serves the whole VPC."
+            )
+        raise
+    return answer.get("GroupId")
+
+
+def _find_group(aws: Aws, vpc_id: str, tag: str) -> str | None:
+    """The VPC's group that carries our tag: of another incident, or from before a crash."""
+    answer = aws.read(
+        Call(
+            "ec2",
+            "describe_security_groups",
+            Filters=[
+                {"Name": "vpc-id", "Values": [vpc_id]},
+                {"Name": "tag-key", "Values": [tag]},
+            ],
+        )
+    )
+    return min((str(group["GroupId"]) for group in answer["SecurityGroups"]), default=None)
 
 
 def _rules_of_new_group(aws: Aws, group: str) -> tuple[GroupRule, ...]:
     """AWS puts an allow-all egress rule into a new group, and one for IPv6 where the VPC has it."""
     answer = aws.read(
-        Call(
-            "ec2",
-            "describe_security_group_rules",
-            Filters=[{"Name": "group-id", "Values": [group]}],
-        ),
+        describe_rules([group]),
         foreseen={
             "SecurityGroupRules": [
                 {
@@ -427,19 +602,47 @@ def _rules_of_new_group(aws: Aws, group: str) -> tuple[GroupRule, ...]:
     return group_rules(answer["SecurityGroupRules"], group)
 
 
-def _warn_of_managed(aws: Aws, target: Ec2Instance) -> list[NetworkInterface]:
-    ours = []
+def _interfaces_to_isolate(target: Ec2Instance) -> list[NetworkInterface]:
+    return [eni for eni in target.network_interfaces if not eni.managed]
+
+
+def _loose(
+    interfaces: Sequence[NetworkInterface], groups: Mapping[str, _Group]
+) -> list[NetworkInterface]:
+    """The interfaces that are not in the isolation group of their VPC, and in nothing else."""
+    return [
+        eni for eni in interfaces if eni.vpc_id in groups and eni.groups != (groups[eni.vpc_id].id,)
+    ]
+
+
+def _reachable_from_the_internet(eni: NetworkInterface) -> bool:
+    # An IPv6 address needs no translation: a route is all that it takes.
+    return bool(eni.public_addresses) or any(
+        ipaddress.ip_address(address).is_global for address in eni.addresses if ":" in address
+    )
+
+
+def _warn_of_managed(aws: Aws, target: Ec2Instance) -> None:
     for eni in target.network_interfaces:
         if eni.managed:
             aws.warn(f"{eni.id} is managed by an AWS service and can't be isolated.")
-        else:
-            ours.append(eni)
         if eni.kind == "trunk":
             aws.warn(f"{eni.id} is a trunk: its branch interfaces (pods, tasks) stay as they are.")
-    return ours
 
 
-def _regroup(eni: NetworkInterface, group: str) -> Change:
+def _regroup(eni: NetworkInterface, group: str, *, opened: frozenset[str] = frozenset()) -> Change:
+    undo: Undo | Keep = Undo(
+        Call(
+            "ec2",
+            "modify_network_interface_attribute",
+            NetworkInterfaceId=eni.id,
+            Groups=list(eni.groups),
+        ),
+        unless=("InvalidNetworkInterfaceID.NotFound",),
+    )
+    if opened.intersection(eni.groups):
+        # After a crash: an undo must not pass through the group that lets everything in.
+        undo = Keep("the groups from before stand with the change that opened it")
     return Change(
         Call(
             "ec2",
@@ -448,66 +651,81 @@ def _regroup(eni: NetworkInterface, group: str) -> Change:
             Groups=[group],
         ),
         on=eni.resource,
-        undo=Undo(
-            Call(
-                "ec2",
-                "modify_network_interface_attribute",
-                NetworkInterfaceId=eni.id,
-                Groups=list(eni.groups),
-            ),
-            unless=("InvalidNetworkInterfaceID.NotFound",),
-        ),
+        undo=undo,
         why=f"put {eni.id} into {group}",
     )
 
 
 def _add_denies(changes: list[Change], aws: Aws, acl: NetworkAcl, remote: Sequence[str]) -> None:
-    for egress in (False, True):
-        changes.extend(_deny_entries(aws, acl, remote, egress=egress))
+    for egress, _ in _DIRECTIONS:
+        denies, without = _deny_entries(acl, remote, egress=egress)
+        changes.extend(denies)
+        if without:
+            aws.warn(
+                f"{acl.id} has no room for more {'egress' if egress else 'ingress'} entries before "
+                f"its first allow: traffic {'to' if egress else 'from'} {', '.join(without)} is "
+                "not denied."
+            )
+
+
+def _verify_denies(aws: Aws, target: Ec2Instance) -> None:
+    for acl in target.fact(Network).acls:
+        for egress, _ in _DIRECTIONS:
+            missing, _ = _deny_entries(acl, aws.incident.remote_addresses, egress=egress)
+            if missing:
+                raise NotContained(
+                    f"{target.id}: {acl.id} does not {', '.join(c.why for c in missing)}."
+                )
 
 
 def _deny_entries(
-    aws: Aws, acl: NetworkAcl, remote: Sequence[str], *, egress: bool
-) -> Iterator[Change]:
-    entries = [entry for entry in acl.entries if entry.egress is egress and entry.number < 32767]
-    first_allow = min((entry.number for entry in entries if entry.allow), default=32767)
+    acl: NetworkAcl, remote: Sequence[str], *, egress: bool
+) -> tuple[list[Change], list[str]]:
+    """The entries that are missing, and the addresses for which there is no room."""
+    entries = [entry for entry in acl.entries if entry.egress is egress and entry.number < _LAST]
+    first_allow = min((entry.number for entry in entries if entry.allow), default=_LAST)
     taken = {entry.number for entry in entries}
     free = (number for number in range(1, first_allow) if number not in taken)
-    room = _ACL_ENTRIES - len(entries)
-    for address in remote:
-        cidr = f"{address}/{ipaddress.ip_address(address).max_prefixlen}"
+    room = next(quota for quota in _ACL_ENTRIES if quota >= len(entries)) - len(entries)
+    changes: list[Change] = []
+    without: list[str] = []
+    for cidr in unique(str(ipaddress.ip_network(address)) for address in remote):
         if _denied(entries, cidr, first_allow):
             continue
-        number = next(free, None)
-        if number is None or room <= 0:
-            aws.warn(f"{acl.id} has no room for another deny entry: {address} is not cut.")
-            continue
-        room -= 1
-        family = "Ipv6CidrBlock" if ":" in cidr else "CidrBlock"
-        yield Change(
+        number = next(free, None) if room > len(changes) else None
+        if number is None:
+            without.append(cidr)
+        else:
+            changes.append(_deny(acl, cidr, number, egress=egress))
+    return changes, without
+
+
+def _deny(acl: NetworkAcl, cidr: str, number: int, *, egress: bool) -> Change:
+    family = "Ipv6CidrBlock" if ":" in cidr else "CidrBlock"
+    return Change(
+        Call(
+            "ec2",
+            "create_network_acl_entry",
+            NetworkAclId=acl.id,
+            RuleNumber=number,
+            Protocol="-1",
+            RuleAction="deny",
+            Egress=egress,
+            **{family: cidr},
+        ),
+        on=acl.resource,
+        undo=Undo(
             Call(
                 "ec2",
-                "create_network_acl_entry",
+                "delete_network_acl_entry",
                 NetworkAclId=acl.id,
                 RuleNumber=number,
-                Protocol="-1",
-                RuleAction="deny",
                 Egress=egress,
-                **{family: cidr},
             ),
-            on=acl.resource,
-            undo=Undo(
-                Call(
-                    "ec2",
-                    "delete_network_acl_entry",
-                    NetworkAclId=acl.id,
-                    RuleNumber=number,
-                    Egress=egress,
-                ),
-                unless=("InvalidNetworkAclEntry.NotFound",),
-            ),
-            why=f"deny traffic {'to' if egress else 'from'} {address}",
-        )
+            unless=("InvalidNetworkAclEntry.NotFound", "InvalidNetworkAclID.NotFound"),
+        ),
+        why=f"deny traffic {'to' if egress else 'from'} {cidr}",
+    )
 
 
 def _denied(entries: Sequence[AclEntry], cidr: str, first_allow: int) -> bool:
@@ -525,6 +743,11 @@ def _say_what_stays_open(aws: Aws, params: Isolation) -> None:
     aws.warn(
         f"DNS through the VPC's resolver{metadata} stay reachable: neither security groups nor "
         "network ACLs filter them."
+    )
+    aws.warn(
+        "The EC2 serial console stays open, and so do sessions of Session Manager and EC2 Instance "
+        "Connect that are established, until their connections end. Hosts that allow the instance "
+        "by its security group no longer do."
     )
 
 

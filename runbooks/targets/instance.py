@@ -13,6 +13,8 @@ from runbooks.targets.reference import TargetRef
 
 ISOLATION_TAG = "clampdown:isolation"
 CONTAINED_PROFILE = "clampdown-contained"
+# On an instance whose profile was taken away: the name of the profile that it had.
+FORMER_PROFILE_TAG = "clampdown:profile"
 
 FactT = TypeVar("FactT", bound=Fact)
 
@@ -80,8 +82,8 @@ class Protection(Fact):
 class Membership:
     """The instance's place in its Auto Scaling group, and the group as far as it matters.
 
-    ``targets_in_group`` counts the incident's targets that the group still holds, this one
-    included.
+    ``targets_in_group`` counts the incident's targets that are in service in the group: those
+    that still count towards its desired capacity and are to leave it.
     """
 
     resource: Resource
@@ -120,7 +122,9 @@ class TargetRegistration:
     """One registration of the instance, or of one of its addresses, in a target group.
 
     ``zone`` is "all" for an address outside the load balancer's VPC, else None where AWS
-    gives none.
+    gives none. ``overrides_port`` is whether the port is another than the target group's own;
+    ``server_id`` is the one that QUIC needs; ``vpc_id`` the target group's. ``others_healthy``
+    counts the group's healthy targets that are none of the incident's.
     """
 
     resource: Resource
@@ -130,14 +134,27 @@ class TargetRegistration:
     zone: str | None
     state: str
     protocol: str
+    vpc_id: str
+    overrides_port: bool
+    others_healthy: int
+    server_id: str | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether it still is one: new traffic no longer comes once it is draining."""
+        return self.state != "draining"
 
 
 @dataclass(frozen=True)
 class ClassicRegistration:
-    """The instance's registration with a Classic Load Balancer."""
+    """The instance's registration with a Classic Load Balancer.
+
+    ``others`` counts the instances registered there that are none of the incident's targets.
+    """
 
     resource: Resource
     load_balancer: str
+    others: int
 
 
 @dataclass(frozen=True)
@@ -156,10 +173,11 @@ class LoadBalancing(Fact):
 
 @dataclass(frozen=True)
 class Role:
-    """The IAM role behind the instance's profile.
+    """The IAM role whose sessions the instance may hold.
 
     ``inline_policies`` holds the inline policies that Clampdown put there, by name; ``id`` is
-    the role's unique id (AROA…), as ``aws:userid`` shows it.
+    the role's unique id (AROA…), as ``aws:userid`` shows it. ``trusted`` are the principals other
+    than EC2 that its trust policy lets assume it.
     """
 
     resource: Resource
@@ -167,19 +185,27 @@ class Role:
     id: str
     path: str
     inline_policies: Mapping[str, str]
+    trusted: tuple[str, ...] = ()
+
+    @property
+    def of_aws(self) -> bool:
+        """Whether AWS refuses changes to it: service-linked, or made by Identity Center."""
+        return self.path.startswith(("/aws-service-role/", "/aws-reserved/"))
 
 
 @dataclass(frozen=True)
 class Credentials(Fact):
     """How the instance comes by AWS credentials.
 
-    ``contained_profile`` is whether Clampdown's deny-all profile exists in the account, with
-    its role in it.
+    ``role`` is the one behind its profile; once Clampdown has taken that profile away, still the
+    one behind the profile that it had. ``contained_profile`` is what exists of Clampdown's
+    deny-all profile in the account. ``caller`` is the ``aws:userid`` as which Clampdown acts.
     """
 
     permissions: ClassVar[tuple[str, ...]] = (
         "ec2:DescribeIamInstanceProfileAssociations",
         "iam:GetInstanceProfile",
+        "iam:GetRole",
         "iam:GetRolePolicy",
     )
 
@@ -188,14 +214,26 @@ class Credentials(Fact):
     profile_name: str | None
     role: Role | None
     contained_profile: ContainedProfile
+    caller: str = ""
+
+    @property
+    def contained(self) -> bool:
+        """Whether the instance has the deny-all profile."""
+        return self.profile_name == CONTAINED_PROFILE
 
 
 @dataclass(frozen=True)
 class ContainedProfile:
-    """What exists already of the deny-all instance profile that replaces a compromised one."""
+    """What exists already of the deny-all instance profile that replaces a compromised one.
+
+    ``exists`` is whether the profile does, ``role`` the name of the role that it holds.
+    ``role_exists`` is whether the deny-all role does, in the profile or not; ``policies`` are its
+    inline policies that Clampdown put there.
+    """
 
     exists: bool
     role: str | None
+    role_exists: bool
     policies: Mapping[str, str]
 
 
@@ -289,6 +327,15 @@ class Evidence(Fact):
         """
         worst_first = sorted(self.snapshots, key=lambda item: (not item.failed, item.id))
         return {snapshot.volume_id: snapshot for snapshot in worst_first}
+
+
+def departure(ref: TargetRef) -> tuple[str, str]:
+    """The key under which an incident's steps share (``Aws.once``) whether the target has left.
+
+    Leaving an Auto Scaling group takes an instance out of the group's load balancers as well.
+    The facts are read once, before all steps, and don't show it yet to those that come after.
+    """
+    return ("departure from its Auto Scaling group", ref.arn)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """Reading the facts of instances: many at once, side by side, in as few rounds as AWS allows.
 
 Three rounds at most, whatever the number of targets: what hangs on the instances' ids; what hangs
-on those answers (the group, the target groups, the profile); and our policies on the role.
+on those answers (the group, the target groups, the profile); and the role with our policies.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from runbooks.targets.evidence import describe_evidence, evidence_snapshots
 from runbooks.targets.fact import Fact
 from runbooks.targets.instance import (
     CONTAINED_PROFILE,
+    FORMER_PROFILE_TAG,
     ISOLATION_TAG,
     AclEntry,
     ClassicRegistration,
@@ -52,7 +54,9 @@ ROLE_POLICY = "clampdown-revoke-sessions"
 # EC2 takes 200 values a filter; Auto Scaling 50 instances a call; a page holds 1,000 results.
 _IDS_A_CALL = 200
 _SCALING_IDS_A_CALL = 50
-_NOTHING = ("NoSuchEntity",)
+# A target group may be deleted between two rounds; an instance may not exist at all.
+_NOTHING = ("InvalidInstanceID.NotFound", "NoSuchEntity", "TargetGroupNotFound")
+_PROFILE_NAME = re.compile(r"[\w+=,.@-]{1,128}", re.ASCII)
 
 
 def instance_policy(instance_id: str) -> str:
@@ -106,7 +110,7 @@ class _Reading:
             attached = [{"Name": "attachment.instance-id", "Values": ids}]
             key = str(number)
             calls["instances", key] = Call("ec2", "describe_instances", Filters=by_id)
-            calls["interfaces", key] = Call("ec2", "describe_network_interfaces", Filters=attached)
+            calls["interfaces", key] = describe_interfaces(ids)
             calls["volumes", key] = Call("ec2", "describe_volumes", Filters=attached)
             if Credentials in self.facts:
                 calls["associations", key] = Call(
@@ -134,7 +138,12 @@ class _Reading:
             calls["target groups",] = Call("elbv2", "describe_target_groups")
             calls["classic",] = Call("elb", "describe_load_balancers")
         if Credentials in self.facts:
+            calls["caller",] = Call("sts", "get_caller_identity")
             calls["profile", CONTAINED_PROFILE] = _get_profile(CONTAINED_PROFILE)
+            calls["role", CONTAINED_PROFILE] = _get_role(CONTAINED_PROFILE)
+            calls["policy", CONTAINED_PROFILE, DENY_ALL_POLICY] = _get_policy(
+                CONTAINED_PROFILE, DENY_ALL_POLICY
+            )
         if Network in self.facts:
             calls["groups",] = Call(
                 "ec2",
@@ -158,15 +167,11 @@ class _Reading:
                 arn = group["TargetGroupArn"]
                 calls["health", arn] = Call("elbv2", "describe_target_health", TargetGroupArn=arn)
         if Credentials in self.facts:
-            for name in unique(map(_profile_name, self._profile_arns().values())):
+            for name in unique(self._compromised_profiles().values()):
                 calls["profile", name] = _get_profile(name)
         if Network in self.facts:
             if groups := [group["GroupId"] for group in self._isolation_groups()]:
-                calls["rules",] = Call(
-                    "ec2",
-                    "describe_security_group_rules",
-                    Filters=[{"Name": "group-id", "Values": groups}],
-                )
+                calls["rules",] = describe_rules(groups)
             subnets = unique(eni["SubnetId"] for eni in self._interfaces())
             for number, some in enumerate(_slices(subnets, _IDS_A_CALL)):
                 calls["acls", str(number)] = Call(
@@ -180,17 +185,20 @@ class _Reading:
         if Credentials not in self.facts:
             return
         calls: dict[tuple[str, ...], Call] = {}
-        for instance_id, arn in self._profile_arns().items():
-            if role := self._role_of(_profile_name(arn)):
+        for instance_id, profile in self._compromised_profiles().items():
+            if name := self._role_in(profile):
+                # GetInstanceProfile shows its role without tags.
+                calls["role", name] = _get_role(name)
                 for policy in (instance_policy(instance_id), ROLE_POLICY):
-                    calls["policy", role["RoleName"], policy] = _get_policy(role, policy)
-        if role := self._role_of(CONTAINED_PROFILE):
-            calls["policy", role["RoleName"], DENY_ALL_POLICY] = _get_policy(role, DENY_ALL_POLICY)
+                    calls["policy", name, policy] = _get_policy(name, policy)
         self._ask(calls)
 
     def instance(self, ref: TargetRef) -> Ec2Instance:
         found = next((i for i in self._instances() if i["InstanceId"] == ref.id), None)
-        if found is None:
+        attributes = [
+            answer for key, answer in self.answers.items() if key[:2] == ("attribute", ref.id)
+        ]
+        if found is None or not all(attributes):
             raise UnknownTarget(
                 f"There is no instance {ref.id} in account {ref.account}, {ref.region}.",
                 advice="Check the id, --region and the account. Nothing was done.",
@@ -338,6 +346,7 @@ class _Reading:
                 launch_source=_launch_source(group),
                 targets_in_group=sum(
                     m["AutoScalingGroupName"] == member["AutoScalingGroupName"]
+                    and m["LifecycleState"] == "InService"
                     for m in self._memberships()
                 ),
             )
@@ -357,28 +366,37 @@ class _Reading:
         ]
 
     def _load_balancing(self, instance: Mapping[str, Any]) -> LoadBalancing:
-        addresses = {
-            address
-            for eni in self._interfaces()
-            if eni["Attachment"]["InstanceId"] == instance["InstanceId"]
-            for address in _addresses(eni)
-        }
+        addresses = self._addresses_of([instance["InstanceId"]])
+        incident = {*self.ids, *self._addresses_of(self.ids)}
         targets = []
         for group in self._possible_target_groups():
             ids = addresses if group.get("TargetType") == "ip" else {instance["InstanceId"]}
-            health = self.answers["health", group["TargetGroupArn"]]
-            for description in health["TargetHealthDescriptions"]:
+            answer = self.answers["health", group["TargetGroupArn"]]
+            health = answer.get("TargetHealthDescriptions", [])
+            others_healthy = sum(
+                item["TargetHealth"]["State"] == "healthy" and item["Target"]["Id"] not in incident
+                for item in health
+            )
+            for description in health:
                 target = description["Target"]
-                if target["Id"] in ids:
+                zone = target.get("AvailabilityZone")
+                # In another VPC the same address may be another host's. One from outside the
+                # target group's VPC has the zone "all" (ELB API Reference, TargetDescription).
+                elsewhere = group.get("VpcId") != instance["VpcId"] and zone != "all"
+                if target["Id"] in ids and not elsewhere:
                     targets.append(
                         TargetRegistration(
                             resource=Resource(group["TargetGroupArn"]),
                             target_group_arn=group["TargetGroupArn"],
                             target_id=target["Id"],
                             port=target.get("Port"),
-                            zone=target.get("AvailabilityZone"),
+                            zone=zone,
                             state=description["TargetHealth"]["State"],
                             protocol=group.get("Protocol", ""),
+                            vpc_id=group.get("VpcId", ""),
+                            overrides_port=target.get("Port") != group.get("Port"),
+                            others_healthy=others_healthy,
+                            server_id=target.get("QuicServerId"),
                         )
                     )
         classic = [
@@ -389,33 +407,25 @@ class _Reading:
                     )
                 ),
                 balancer["LoadBalancerName"],
+                others=sum(item["InstanceId"] not in incident for item in balancer["Instances"]),
             )
             for balancer in self.answers["classic",]["LoadBalancerDescriptions"]
             if {"InstanceId": instance["InstanceId"]} in balancer.get("Instances", [])
         ]
         return LoadBalancing(tuple(targets), tuple(classic))
 
-    def _profile_arns(self) -> dict[str, str]:
+    def _addresses_of(self, ids: Sequence[str]) -> set[str]:
+        """Every private IPv4 and IPv6 address of every interface of the instances."""
         return {
-            instance["InstanceId"]: instance["IamInstanceProfile"]["Arn"]
-            for instance in self._instances()
-            if instance.get("IamInstanceProfile")
+            address
+            for eni in self._interfaces()
+            if eni["Attachment"]["InstanceId"] in ids
+            for address in _addresses(eni)
         }
 
-    def _role_of(self, profile_name: str) -> dict[str, Any] | None:
-        profile = self.answers.get(("profile", profile_name), {}).get("InstanceProfile")
-        roles = profile["Roles"] if profile else []
-        return roles[0] if roles else None
-
-    def _policies(self, role_name: str) -> dict[str, str]:
-        return {
-            key[2]: policy_text(answer["PolicyDocument"])
-            for key, answer in self.answers.items()
-            if key[0] == "policy" and key[1] == role_name and answer
-        }
-
-    def _credentials(self, instance: Mapping[str, Any]) -> Credentials:
-        association = next(
+    def _association(self, instance: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The association in force; those that were replaced stay in the answer for a while."""
+        return next(
             (
                 item
                 for answer in self._all("associations")
@@ -425,37 +435,83 @@ class _Reading:
             ),
             None,
         )
-        arn = self._profile_arns().get(instance["InstanceId"])
-        name = _profile_name(arn) if arn else None
-        role = self._role_of(name) if name else None
-        ours = self.answers["profile", CONTAINED_PROFILE]
-        contained = self._role_of(CONTAINED_PROFILE)
+
+    def _profile_arn(self, instance: Mapping[str, Any]) -> str | None:
+        profile = (self._association(instance) or instance).get("IamInstanceProfile")
+        return str(profile["Arn"]) if profile else None
+
+    def _compromised_profiles(self) -> dict[str, str]:
+        """The profile whose sessions each instance may hold: the one it has, or had before."""
+        found = {}
+        for instance in self._instances():
+            arn = self._profile_arn(instance)
+            name = _profile_name(arn) if arn else CONTAINED_PROFILE
+            if name == CONTAINED_PROFILE:
+                name = _tags(instance.get("Tags")).get(FORMER_PROFILE_TAG, "")
+            # Whoever may tag the instance chooses the tag's value.
+            if _PROFILE_NAME.fullmatch(name) and name != CONTAINED_PROFILE:
+                found[instance["InstanceId"]] = name
+        return found
+
+    def _role_in(self, profile_name: str) -> str | None:
+        profile = self.answers.get(("profile", profile_name), {}).get("InstanceProfile")
+        roles = profile["Roles"] if profile else []
+        return str(roles[0]["RoleName"]) if roles else None
+
+    def _role(self, profile_name: str) -> Role | None:
+        name = self._role_in(profile_name)
+        role = self.answers["role", name].get("Role") if name else None
+        if role is None:
+            return None
+        return Role(
+            resource=Resource(role["Arn"], _tags(role.get("Tags"))),
+            name=role["RoleName"],
+            id=role["RoleId"],
+            path=role.get("Path", "/"),
+            inline_policies=self._policies(role["RoleName"]),
+            trusted=_trusted(role.get("AssumeRolePolicyDocument") or {}),
+        )
+
+    def _policies(self, role_name: str) -> dict[str, str]:
+        return {
+            key[2]: policy_text(answer["PolicyDocument"])
+            for key, answer in self.answers.items()
+            if key[0] == "policy" and key[1] == role_name and answer
+        }
+
+    def _credentials(self, instance: Mapping[str, Any]) -> Credentials:
+        association = self._association(instance)
+        arn = self._profile_arn(instance)
+        compromised = self._compromised_profiles().get(instance["InstanceId"])
         return Credentials(
             association_id=association["AssociationId"] if association else None,
             profile_arn=arn,
-            profile_name=name,
-            role=Role(
-                resource=Resource(role["Arn"], _tags(role.get("Tags"))),
-                name=role["RoleName"],
-                id=role["RoleId"],
-                path=role.get("Path", "/"),
-                inline_policies=self._policies(role["RoleName"]),
-            )
-            if role
-            else None,
+            profile_name=_profile_name(arn) if arn else None,
+            role=self._role(compromised) if compromised else None,
             contained_profile=ContainedProfile(
-                exists=bool(ours),
-                role=contained["RoleName"] if contained else None,
-                policies=self._policies(contained["RoleName"]) if contained else {},
+                exists=bool(self.answers["profile", CONTAINED_PROFILE]),
+                role=self._role_in(CONTAINED_PROFILE),
+                role_exists=bool(self.answers["role", CONTAINED_PROFILE]),
+                policies=self._policies(CONTAINED_PROFILE),
             ),
+            caller=self.answers["caller",].get("UserId", ""),
         )
 
     def _isolation_groups(self) -> list[dict[str, Any]]:
-        vpcs = {instance.get("VpcId") for instance in self._instances()}
-        return [g for g in self.answers["groups",]["SecurityGroups"] if g.get("VpcId") in vpcs]
+        # Secondary interfaces can be in another VPC than the instance (EC2 User Guide, "Multi-VPC
+        # ENI attachments").
+        vpcs = {item.get("VpcId") for item in (*self._instances(), *self._interfaces())}
+        found = [g for g in self.answers["groups",]["SecurityGroups"] if g.get("VpcId") in vpcs]
+        # AWS answers in no order; which of two is taken must not change from read to read.
+        return sorted(found, key=lambda group: str(group["GroupId"]))
 
     def _network(self, instance: Mapping[str, Any]) -> Network:
         rules = self.answers.get(("rules",), {}).get("SecurityGroupRules", [])
+        ours = [
+            eni
+            for eni in self._interfaces()
+            if eni["Attachment"]["InstanceId"] == instance["InstanceId"]
+        ]
         groups = [
             SecurityGroup(
                 resource=Resource(
@@ -467,13 +523,9 @@ class _Reading:
                 rules=group_rules(rules, group["GroupId"]),
             )
             for group in self._isolation_groups()
-            if group["VpcId"] == instance.get("VpcId")
+            if group["VpcId"] in {instance.get("VpcId"), *(eni["VpcId"] for eni in ours)}
         ]
-        subnets = {
-            eni["SubnetId"]
-            for eni in self._interfaces()
-            if eni["Attachment"]["InstanceId"] == instance["InstanceId"]
-        }
+        subnets = {eni["SubnetId"] for eni in ours}
         acls: dict[str, NetworkAcl] = {}
         for answer in self._all("acls"):
             for acl in answer["NetworkAcls"]:
@@ -495,6 +547,24 @@ class _Reading:
         return Evidence(evidence_snapshots(found, instance["InstanceId"], self.reader.region))
 
 
+def describe_interfaces(instance_ids: Sequence[str]) -> Call:
+    """The read of all interfaces that are attached to the instances."""
+    return Call(
+        "ec2",
+        "describe_network_interfaces",
+        Filters=[{"Name": "attachment.instance-id", "Values": list(instance_ids)}],
+    )
+
+
+def describe_rules(group_ids: Sequence[str]) -> Call:
+    """The read of all rules of the security groups."""
+    return Call(
+        "ec2",
+        "describe_security_group_rules",
+        Filters=[{"Name": "group-id", "Values": list(group_ids)}],
+    )
+
+
 def interface(eni: Mapping[str, Any], arn: str) -> NetworkInterface:
     """A network interface from its description by DescribeNetworkInterfaces."""
     attachment = eni["Attachment"]
@@ -509,7 +579,7 @@ def interface(eni: Mapping[str, Any], arn: str) -> NetworkInterface:
         attachment_id=attachment.get("AttachmentId", ""),
         delete_on_termination=bool(attachment.get("DeleteOnTermination")),
         primary=_device_index(eni) == 0,
-        managed=bool(eni.get("RequesterManaged")),
+        managed=bool(eni.get("RequesterManaged") or eni.get("Operator", {}).get("Managed")),
         kind=eni.get("InterfaceType", "interface"),
     )
 
@@ -558,13 +628,32 @@ def _get_profile(name: str) -> Call:
     return Call("iam", "get_instance_profile", InstanceProfileName=name)
 
 
-def _get_policy(role: Mapping[str, Any], policy: str) -> Call:
-    return Call("iam", "get_role_policy", RoleName=role["RoleName"], PolicyName=policy)
+def _get_role(name: str) -> Call:
+    return Call("iam", "get_role", RoleName=name)
+
+
+def _get_policy(role: str, policy: str) -> Call:
+    return Call("iam", "get_role_policy", RoleName=role, PolicyName=policy)
 
 
 def _profile_name(arn: str) -> str:
     # The name follows the last slash: profiles may have a path (IAM identifiers).
     return arn.rsplit("/", 1)[1]
+
+
+def _trusted(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """The principals other than EC2 that a trust policy lets assume the role."""
+    found: set[str] = set()
+    for statement in _listed(document.get("Statement", [])):
+        principal = statement.get("Principal", {})
+        groups = principal.values() if isinstance(principal, Mapping) else [principal]
+        if statement.get("Effect") == "Allow":
+            found.update(name for group in groups for name in _listed(group))
+    return tuple(sorted(name for name in found if not name.startswith("ec2.amazonaws.com")))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _launch_source(group: Mapping[str, Any]) -> str:

@@ -152,6 +152,7 @@ class Plan:
         params: Mapping[str, Any] | None = None,
         *,
         finding: str = "finding-1",
+        remote_addresses: Sequence[str] = (),
     ) -> None:
         # Nothing listens there: a step that reads or sends would fail.
         connections = Connections(
@@ -160,7 +161,7 @@ class Plan:
         aws = PlanningAws(
             connections,
             Where(ACCOUNT, REGION),
-            IncidentContext(INCIDENT, finding),
+            IncidentContext(INCIDENT, finding, tuple(remote_addresses)),
             step.name,
             Once(),
         )

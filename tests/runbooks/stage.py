@@ -10,16 +10,33 @@ from contextlib import contextmanager
 from typing import Any
 
 from flows.gameday.aws.faults import Fault
+from flows.gameday.aws.memory import Memory
 from flows.gameday.aws.server import SimulatedAws
-from flows.gameday.worlds import World, WorldIds, build, client, load_world, state
+from flows.gameday.worlds import WorldIds, build, client, load_world, state
+from runbooks.calls import IAM_PREFIXES
 
 State = dict[str, Any]
+_SMALL = load_world("small")
+_BUILT: dict[str, tuple[WorldIds, Memory]] = {}
 
 _THROTTLED = {"ec2": ("RequestLimitExceeded", 503)}
 _DENIED = {"ec2": ("UnauthorizedOperation", 403)}
 # What is tagged by the call that makes it needs ec2:CreateTags too (Service Authorization
 # Reference, "Actions, resources, and condition keys for Amazon EC2").
-_TAGGED_AT_BIRTH = "TagSpecification.1.Tag.1.Key"
+_TAGGED_AT_BIRTH = "TagSpecifications"
+
+
+def set_up_world(aws: SimulatedAws) -> WorldIds:
+    """Nothing in the simulated AWS but the small world, with the same ids every time.
+
+    It is built once for each simulated AWS and brought back after that.
+    """
+    if aws.url not in _BUILT:
+        aws.reset()
+        _BUILT[aws.url] = build(_SMALL, aws.url), aws.remember()
+    world, memory = _BUILT[aws.url]
+    aws.recall(memory)
+    return world
 
 
 class Stage:
@@ -28,30 +45,22 @@ class Stage:
     def __init__(self, aws: SimulatedAws) -> None:
         self.aws = aws
         self.url = aws.url
-        self._plan: World = load_world("small")
         self.world: WorldIds
 
     def set_up(self) -> WorldIds:
         """The world as if nothing had happened yet."""
-        from moto.moto_api._internal import mock_random
-
-        # moto then chooses the same ids every time, so that two runs can be compared.
-        mock_random.seed(1)
-        self.aws.reset()
-        mock_random.seed(2)
-        self.world = build(self._plan, self.url)
-        self.forget_calls()
+        self.world = set_up_world(self.aws)
         return self.world
 
     def client(self, service: str) -> Any:
-        return client(self.url, self._plan.region, service)
+        return client(self.url, _SMALL.region, service)
 
     @contextmanager
     def unrecorded(self) -> Iterator[None]:
         """Look, or arrange, without it counting as a call of the step."""
         known = len(self.aws.calls)
         yield
-        del self.aws.calls[known:]
+        self.aws.calls.forget_after(known)
 
     # What was called
 
@@ -71,33 +80,40 @@ class Stage:
 
     def throttle(self, action: str, *, times: int) -> None:
         """Throttle the first calls of the action."""
-        service, operation = action.split(":")
-        code, status = _THROTTLED.get(service, ("Throttling", 400))
-        self.aws.fault(Fault(service, operation, code=code, status=status, times=times))
+        code, status = _THROTTLED.get(action.split(":")[0], ("Throttling", 400))
+        self._fault(action, code=code, status=status, times=times)
 
     def deny(self, action: str) -> None:
-        service, operation = action.split(":")
-        code, status = _DENIED.get(service, ("AccessDenied", 403))
-        self.aws.fault(Fault(service, operation, code=code, status=status))
+        code, status = _DENIED.get(action.split(":")[0], ("AccessDenied", 403))
+        self._fault(action, code=code, status=status)
 
-    def refuse(self, action: str, code: str, *, skip: int = 0, times: int = 1_000_000) -> None:
-        """Answer the action with an error, after the first ``skip`` calls, ``times`` times."""
-        service, operation = action.split(":")
-        self.aws.fault(Fault(service, operation, code=code, skip=skip, times=times))
+    def refuse(
+        self, action: str, code: str, *, nth: int = 1, times: int | None = None, about: str = ""
+    ) -> None:
+        """Answer the action with an error from its ``nth`` call on, ``times`` times (None: always).
+
+        ``about`` narrows it to calls with that text in their parameters, for example an id.
+        """
+        self._fault(action, code=code, nth=nth, times=times, containing=about)
 
     def lose_answer(self, action: str) -> None:
         """Carry the first call of the action out, and give no answer."""
-        service, operation = action.split(":")
-        self.aws.fault(Fault(service, operation, effect="lost_answer", times=1))
+        self._fault(action, effect="lost_answer", times=1)
 
     def allow_everything(self) -> None:
         self.aws.clear_faults()
+
+    def _fault(self, action: str, **rule: Any) -> None:
+        service, operation = action.split(":")
+        # The APIs elb and elbv2 are one service to IAM.
+        service = "elb*" if service == "elasticloadbalancing" else service
+        self.aws.fault(Fault(service=service, operation=operation, **rule))
 
     # What there is
 
     def state(self) -> State:
         with self.unrecorded():
-            found = state(self.url, self._plan.region)
+            found = state(self.url, _SMALL.region)
             locks = self.client("ec2").describe_locked_snapshots()["Snapshots"]
         kept = ("LockState", "LockDuration", "CoolOffPeriod")
         return {
@@ -117,4 +133,4 @@ class Stage:
 
 
 def _action(call: Any) -> str:
-    return f"{call.service}:{call.operation}"
+    return f"{IAM_PREFIXES.get(call.service, call.service)}:{call.operation}"

@@ -1,112 +1,629 @@
-"""CloudFormation: stacks that take time, say what failed, and roll back."""
+"""CloudFormation: stacks that take time, say what failed, roll back, and are deleted as a whole."""
 
 from __future__ import annotations
 
 import json
-import time
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from flows.gameday.aws.clock import DURATIONS, share_of
+from flows.gameday.aws import cloudformation_resources, settings
+from flows.gameday.aws.errors import cloudformation_error, said
+from flows.gameday.aws.settings import Taking
+
+_STACK = "AWS::CloudFormation::Stack"
+# "The maximum size of a template body that you can pass in a request: 51,200 bytes"
+# (CloudFormation quotas).
+_BODY_BYTES = 51_200
+_NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{0,127}")
+_SUBSTITUTED = re.compile(r"\$\{([^!][^}]*)\}")
+# CreateStack, Capabilities: the resource types that need CAPABILITY_IAM, and the properties with
+# which one names them oneself, for which it is CAPABILITY_NAMED_IAM.
+_IAM_TYPES = "AWS::IAM::"
+_IAM_NAMES = ("RoleName", "InstanceProfileName", "UserName", "GroupName", "ManagedPolicyName")
 
 
 def correct() -> None:
-    """Have stacks be in progress first, volumes come from snapshots, and failures roll back."""
-    from moto.cloudformation.models import CloudFormationBackend, Stack
-    from moto.ec2.models.elastic_block_store import Volume
-    from moto.ec2.models.instances import Instance
+    """Have stacks be in progress first, roll back what fails, and say in events what happened."""
+    cloudformation_resources.correct()
+    _statuses()
+    _created()
+    _deleted()
+    _described()
 
-    # AWS::EC2::Volume takes SnapshotId, VolumeType, Encrypted and Tags (resource reference).
-    def volume(
-        cls: Any, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **_: Any
-    ) -> Any:
-        from moto.ec2.models import ec2_backends
 
-        properties = cloudformation_json["Properties"]
-        made = ec2_backends[account_id][region_name].create_volume(
-            properties.get("Size"),
-            properties["AvailabilityZone"],
-            snapshot_id=properties.get("SnapshotId"),
-            encrypted=_true(properties.get("Encrypted")),
-            kms_key_id=properties.get("KmsKeyId"),
-            volume_type=properties.get("VolumeType"),
+@dataclass
+class Operation:
+    """What an operation on a stack does, event by event, spread over the time that it takes."""
+
+    stack: Any
+    token: str | None
+    events: list[Any] = field(default_factory=list)
+
+    def say(
+        self, status: str, reason: str | None = None, *, resource: str = "", physical: str = ""
+    ) -> None:
+        """An event of the stack, or of the resource of that logical name."""
+        from moto.cloudformation.models import Event
+
+        stack = self.stack
+        kind = stack.template_dict["Resources"][resource]["Type"] if resource else _STACK
+        event: Any = Event(
+            stack_id=stack.stack_id,
+            stack_name=stack.name,
+            logical_resource_id=resource or stack.name,
+            physical_resource_id=physical if resource else stack.stack_id,
+            resource_type=kind,
+            resource_status=status,
+            resource_status_reason=reason,
+            resource_properties=None,
         )
-        made.add_tags({tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])})
-        return made
+        # "All events triggered by a given stack operation are assigned the same client request
+        # token" (CreateStack).
+        event.client_request_token = self.token
+        self.events.append(event)
 
-    Volume.create_from_cloudformation_json = classmethod(volume)
+    def over(self) -> None:
+        """Spread the events over ``stack_seconds``, the first one now, the last one at the end."""
+        taking, now = Taking.now(settings.SETTINGS.stack_seconds), datetime.now(UTC)
+        for number, event in enumerate(self.events):
+            share = number / max(1, len(self.events) - 1)
+            event.happens = (taking, share)
+            event.timestamp = now + timedelta(seconds=taking.seconds * share)
+        self.stack.events = [*_happened(self.stack), *self.events]
 
-    # AWS::EC2::Instance takes SecurityGroupIds; moto reads SecurityGroups only.
-    instance = Instance.create_from_cloudformation_json.__func__
 
-    def create_instance(
-        cls: Any, resource_name: str, cloudformation_json: Any, account_id: str, region_name: str, **more: Any
-    ) -> Any:
-        properties = cloudformation_json["Properties"]
-        if "SecurityGroupIds" in properties:
-            properties.setdefault("SecurityGroups", properties["SecurityGroupIds"])
-        made = instance(cls, resource_name, cloudformation_json, account_id, region_name, **more)
-        options = properties.get("MetadataOptions") or {}
-        if options.get("HttpTokens"):
-            made.metadata_options["HttpTokens"] = options["HttpTokens"]
-        return made
+def _happened(stack: Any) -> list[Any]:
+    """The events that have happened by now."""
+    return [event for event in stack.events if _has_happened(event)]
 
-    Instance.create_from_cloudformation_json = classmethod(create_instance)
 
-    # CREATE_IN_PROGRESS first; a failing resource leads to ROLLBACK_COMPLETE, and CreateStack
-    # itself does not raise (CloudFormation User Guide, "Stack status codes").
-    def create_resources(self: Any) -> None:
-        self._born, self._seconds = time.monotonic(), DURATIONS.stack
-        self.status = "CREATE_IN_PROGRESS"
-        try:
-            self.resource_map.create(self.template_dict)
-        except Exception as error:
-            name = _failing(self)
-            self._add_resource_event(name, "CREATE_FAILED", resource_status_reason=str(error))
-            self.resource_map.delete()
-            self._add_stack_event("ROLLBACK_COMPLETE")
-            self.final_status = "ROLLBACK_COMPLETE"
-            self.stack_status_reason = f"The following resource(s) failed to create: [{name}]."
-            return
-        self._add_stack_event("CREATE_COMPLETE")
-        self.final_status = "CREATE_COMPLETE"
+def _has_happened(event: Any) -> bool:
+    taking, share = getattr(event, "happens", (None, 0.0))
+    return taking is None or taking.share >= share
 
-    Stack.create_resources = create_resources
 
+def _last(stack: Any) -> Any:
+    """The last event of the stack itself."""
+    own = [event for event in _happened(stack) if event.resource_type == _STACK]
+    return own[-1] if own else None
+
+
+def _statuses() -> None:
+    from moto.cloudformation.models import Stack
+
+    # A stack's status is what its last own event says (CloudFormation User Guide, "Stack status
+    # codes").
     def status(stack: Any) -> str:
-        final: str = stack.__dict__.get("final_status") or stack.__dict__.get("_said", "")
-        if final.startswith(("CREATE_", "ROLLBACK_")) and hasattr(stack, "_born"):
-            if share_of(stack._born, stack._seconds) < 1:
-                return "CREATE_IN_PROGRESS"
-        return final
+        last = _last(stack)
+        return str(last.resource_status if last is not None else stack.__dict__["said"])
 
-    def say(stack: Any, value: str) -> None:
-        stack.__dict__["_said"] = value
-        stack.__dict__["final_status"] = None if value == "CREATE_IN_PROGRESS" else value
+    def reason(stack: Any) -> str | None:
+        last = _last(stack)
+        return None if last is None else last.resource_status_reason
 
-    Stack.status = property(status, say)
+    Stack.status = property(status, lambda stack, value: stack.__dict__.update(said=value))
+    Stack.stack_status_reason = property(reason)
 
-    create = CloudFormationBackend.create_stack
+    outputs = Stack.outputs.fget
 
-    def create_stack(self: Any, name: str, template: Any, *more: Any, **named: Any) -> Any:
-        from moto.cloudformation.exceptions import ValidationError
+    def outputs_when_made(stack: Any) -> Any:
+        # Outputs are there once the stack is; moto would make resources anew to answer.
+        return outputs(stack) if stack.status in _STANDING else None
 
-        text = template if isinstance(template, str) else json.dumps(template)
-        capabilities = named.pop("capabilities", None)
-        if '"AWS::IAM::' in text and capabilities == []:
-            raise ValidationError(message="Requires capabilities : [CAPABILITY_IAM]")
-        return create(self, name, template, *more, **named)
+    Stack.outputs = property(outputs_when_made)
+    # moto would make every resource of the template that isn't there.
+    Stack.stack_resources = property(
+        lambda stack: [stack.resource_map._parsed_resources[name] for name in _made(stack)]
+    )
+
+
+_STANDING = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"})
+
+
+def _made(stack: Any) -> list[str]:
+    """The logical names of what the stack has made, in the order in which it was made."""
+    resources = stack.resource_map
+    return [name for name in resources._parsed_resources if name in resources._resource_json_map]
+
+
+def _created() -> None:
+    from moto.cloudformation.models import CloudFormationBackend
+    from moto.cloudformation.responses import CloudFormationResponse
+    from moto.core.responses import ActionResult
+
+    def create_stack_called(self: Any) -> Any:
+        body, url = self._get_param("TemplateBody"), self._get_param("TemplateURL")
+        if (body is None) == (url is None):
+            raise cloudformation_error(
+                "ValidationError", "Either Template URL or Template Body must be specified."
+            )
+        if body is not None and len(body.encode()) > _BODY_BYTES:
+            raise cloudformation_error(
+                "ValidationError",
+                f"1 validation error detected: Value at 'templateBody' failed to satisfy "
+                f"constraint: Member must have length less than or equal to {_BODY_BYTES}",
+            )
+        backend, token = self.cloudformation_backend, self._get_param("ClientRequestToken")
+        asked = json.dumps(self.params, sort_keys=True, default=str)
+        known = backend.__dict__.setdefault("stacks_by_token", {})
+        if token and token in known:
+            before, stack_id = known[token]
+            # "A client request token already exists" (TokenAlreadyExistsException), unless the
+            # very same request is made again.
+            if before != asked:
+                raise cloudformation_error(
+                    "TokenAlreadyExistsException", f"The token {token} is used already."
+                )
+            return ActionResult({"StackId": stack_id})
+        stack = self.cloudformation_backend.create_stack(
+            name=self._get_param("StackName"),
+            template=body if url is None else self._get_stack_from_s3_url(url),
+            parameters=self._get_params_from_list(self._get_param("Parameters", [])),
+            notification_arns=self._get_param("NotificationARNs", []),
+            tags={item["Key"]: item["Value"] for item in self._get_param("Tags", [])},
+            role_arn=self._get_param("RoleARN"),
+            enable_termination_protection=self._get_param("EnableTerminationProtection"),
+            timeout_in_mins=self._get_param("TimeoutInMinutes"),
+            stack_policy_body=self._get_param("StackPolicyBody"),
+            capabilities=self._get_param("Capabilities", []),
+            on_failure=_on_failure(self),
+            token=token,
+        )
+        if token:
+            known[token] = (asked, stack.stack_id)
+        return ActionResult({"StackId": stack.stack_id})
+
+    CloudFormationResponse.create_stack = create_stack_called
+
+    def create_stack(
+        self: Any,
+        name: str,
+        template: str,
+        parameters: dict[str, Any],
+        *,
+        capabilities: list[str] | None = None,
+        on_failure: str = "ROLLBACK",
+        token: str | None = None,
+        **named: Any,
+    ) -> Any:
+        from moto.cloudformation.models import Stack
+        from moto.cloudformation.utils import generate_stack_id
+
+        _require_free(self, name)
+        _check_template(template, parameters, capabilities)
+        stack = Stack(
+            stack_id=generate_stack_id(name, self.region_name, self.account_id),
+            name=name,
+            template=template,
+            parameters=parameters,
+            account_id=self.account_id,
+            region_name=self.region_name,
+            cross_stack_resources=self.exports,
+            **named,
+        )
+        stack.capabilities = capabilities or []
+        stack.disable_rollback = on_failure == "DO_NOTHING"
+        self.stacks[stack.stack_id] = stack
+        _make(self, stack, on_failure, token)
+        return stack
 
     CloudFormationBackend.create_stack = create_stack
 
 
-def _failing(stack: Any) -> str:
-    """The first resource of the template that was not made."""
-    made = set(stack.resource_map._parsed_resources)
-    for name in stack.template_dict.get("Resources", {}):
-        if name not in made:
-            return str(name)
-    return "?"
+def _on_failure(response: Any) -> str:
+    """CreateStack: "You can specify either OnFailure or DisableRollback, but not both"."""
+    chosen = response._get_param("OnFailure")
+    disabled = str(response._get_param("DisableRollback")).lower() == "true"
+    if chosen and response._get_param("DisableRollback") is not None:
+        raise cloudformation_error(
+            "ValidationError", "Either OnFailure or DisableRollback can be specified, not both."
+        )
+    return str(chosen or ("DO_NOTHING" if disabled else "ROLLBACK"))
 
 
-def _true(value: Any) -> bool:
-    return str(value).lower() == "true"
+def _require_free(backend: Any, name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise cloudformation_error(
+            "ValidationError",
+            f"1 validation error detected: Value '{name}' at 'stackName' failed to satisfy "
+            "constraint: Member must satisfy regular expression pattern: [a-zA-Z][-a-zA-Z0-9]*",
+        )
+    # A stack keeps its name until it is deleted: also when it was rolled back, or could not be
+    # deleted ("The stack with the name specified already exists", AlreadyExistsException).
+    if any(stack.name == name for stack in backend.stacks.values()):
+        raise cloudformation_error("AlreadyExistsException", f"Stack [{name}] already exists")
+
+
+def _check_template(
+    text: str, parameters: Mapping[str, Any], capabilities: list[str] | None
+) -> None:
+    """Raise what CreateStack itself raises; what fails later is told in the stack's events."""
+    template = _parsed(text)
+    resources = template["Resources"]
+    _check_types(resources)
+    _check_parameters(template.get("Parameters") or {}, parameters)
+    known = {*resources, *(template.get("Parameters") or {})}
+    unknown = sorted(
+        {name for item in resources.values() for name in _needs(item)} - known - {"AWS"}
+    )
+    if unknown:
+        raise cloudformation_error(
+            "ValidationError",
+            f"Template format error: Unresolved resource dependencies [{', '.join(unknown)}] in "
+            "the Resources block of the template",
+        )
+    try:
+        _in_order(resources)
+    except CycleError as error:
+        raise cloudformation_error(
+            "ValidationError",
+            f"Circular dependency between resources: [{', '.join(error.args[1])}]",
+        ) from None
+    needed = _capability(resources)
+    enough = {"CAPABILITY_NAMED_IAM", needed}
+    if needed and capabilities is not None and not enough & set(capabilities):
+        raise cloudformation_error(
+            "InsufficientCapabilitiesException", f"Requires capabilities : [{needed}]"
+        )
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    import yaml
+    from moto.cloudformation.models import Stack
+
+    try:
+        # "CloudFormation supports … YAML … with the exception of … aliases, hash merges" (template
+        # format).
+        aliased = any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text))
+        template = Stack.parse_template(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise cloudformation_error(
+            "ValidationError", f"Template format error: YAML not well-formed. {error}"
+        ) from None
+    if aliased:
+        raise cloudformation_error(
+            "ValidationError",
+            "Template error: YAML aliases are not allowed in CloudFormation templates",
+        )
+    if not isinstance(template, dict):
+        raise cloudformation_error(
+            "ValidationError", "Template format error: unsupported structure."
+        )
+    if not isinstance(template.get("Resources"), dict) or not template["Resources"]:
+        raise cloudformation_error(
+            "ValidationError",
+            "Template format error: At least one Resources member must be defined.",
+        )
+    return template
+
+
+def _check_types(resources: Mapping[str, Any]) -> None:
+    from moto.cloudformation.parsing import NULL_MODELS, get_model_map
+
+    kinds = {str(item.get("Type")) for item in resources.values()}
+    unknown = sorted(
+        kind
+        for kind in kinds
+        if kind not in get_model_map() and kind not in NULL_MODELS and not kind.startswith("Custom")
+    )
+    if unknown:
+        raise cloudformation_error(
+            "ValidationError",
+            f"Template format error: Unrecognized resource types: [{', '.join(unknown)}] (or the "
+            "simulated AWS doesn't have them)",
+        )
+
+
+def _check_parameters(declared: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    unknown = sorted(set(given) - set(declared))
+    if unknown:
+        raise cloudformation_error(
+            "ValidationError", f"Parameters: [{', '.join(unknown)}] do not exist in the template"
+        )
+    missing = sorted(n for n, item in declared.items() if "Default" not in item and n not in given)
+    if missing:
+        raise cloudformation_error(
+            "ValidationError", f"Parameters: [{', '.join(missing)}] must have values"
+        )
+    for name, value in given.items():
+        allowed = [str(item) for item in declared[name].get("AllowedValues", [])]
+        if allowed and str(value) not in allowed:
+            raise cloudformation_error(
+                "ValidationError",
+                f"Parameter '{name}' must be one of AllowedValues: {', '.join(allowed)}",
+            )
+
+
+def _capability(resources: Mapping[str, Any]) -> str:
+    iam = [item for item in resources.values() if str(item.get("Type")).startswith(_IAM_TYPES)]
+    if any(name in (item.get("Properties") or {}) for item in iam for name in _IAM_NAMES):
+        return "CAPABILITY_NAMED_IAM"
+    return "CAPABILITY_IAM" if iam else ""
+
+
+def _in_order(resources: Mapping[str, Any]) -> list[str]:
+    """The resources' names, each after those that it needs. Raises CycleError."""
+    graph = {
+        name: sorted(_needs(item) & set(resources) - {name}) for name, item in resources.items()
+    }
+    return list(TopologicalSorter(graph).static_order())
+
+
+def _needs(value: Any) -> set[str]:
+    """The names of parameters and resources to which a part of a template refers."""
+    return set(_references(value)) - {""}
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _references(item)
+    if not isinstance(value, dict):
+        return
+    for key, item in value.items():
+        match key:
+            case "Ref":
+                yield _head(item)
+            case "Fn::GetAtt":
+                yield _head(item if isinstance(item, str) else item[0])
+            case "Fn::Sub":
+                text, own = item if isinstance(item, list) else (item, {})
+                named = {_head(name) for name in _SUBSTITUTED.findall(text)}
+                yield from named - set(own)
+                yield from _references(own)
+            case "DependsOn":
+                yield from [item] if isinstance(item, str) else item
+            case _:
+                yield from _references(item)
+
+
+def _head(name: str) -> str:
+    """``AWS`` of ``AWS::Region``, ``Vpc`` of ``Vpc.CidrBlock``."""
+    return re.split(r"::|\.", str(name), maxsplit=1)[0].strip()
+
+
+def _make(backend: Any, stack: Any, on_failure: str, token: str | None) -> None:
+    operation = Operation(stack, token)
+    operation.say("CREATE_IN_PROGRESS", "User Initiated")
+    failed = ""
+    for name in _in_order(stack.template_dict["Resources"]):
+        try:
+            _make_one(stack, name, operation)
+        except Exception as error:
+            operation.say("CREATE_FAILED", said(error), resource=name)
+            failed = name
+            break
+    if not failed:
+        for export in stack.exports:
+            backend.exports[export.name] = export
+        operation.say("CREATE_COMPLETE")
+    else:
+        _undo(backend, stack, on_failure, failed, operation)
+    operation.over()
+
+
+def _undo(backend: Any, stack: Any, on_failure: str, failed: str, operation: Operation) -> None:
+    reason = f"The following resource(s) failed to create: [{failed}]. "
+    if on_failure == "DO_NOTHING":
+        operation.say("CREATE_FAILED", reason)
+        return
+    verb = "DELETE" if on_failure == "DELETE" else "ROLLBACK"
+    operation.say(f"{verb}_IN_PROGRESS", f"{reason}Rollback requested by user.")
+    left = _remove(stack, operation, rollback=True)
+    operation.say(f"{verb}_{'FAILED' if left else 'COMPLETE'}", _not_removed(left))
+
+
+def _make_one(stack: Any, name: str, operation: Operation) -> None:
+    from moto.ec2.models import ec2_backends
+    from moto.ec2.models.core import TaggedEC2Resource
+
+    resources = stack.resource_map
+    condition = stack.template_dict["Resources"][name].get("Condition")
+    if condition and not resources.lazy_condition_map[condition]:
+        return
+    operation.say("CREATE_IN_PROGRESS", resource=name)
+    made = resources[name]
+    physical = str(getattr(made, "physical_resource_id", None) or name)
+    # "All stack-level tags, including automatically created tags, are propagated to resources that
+    # CloudFormation supports" (User Guide, resource tags).
+    if isinstance(made, TaggedEC2Resource):
+        ec2_backends[stack.account_id][stack.region_name].create_tags(
+            [physical],
+            {
+                **stack.tags,
+                "aws:cloudformation:stack-name": stack.name,
+                "aws:cloudformation:stack-id": stack.stack_id,
+                "aws:cloudformation:logical-id": name,
+            },
+        )
+    operation.say("CREATE_COMPLETE", resource=name, physical=physical)
+
+
+def _remove(
+    stack: Any, operation: Operation, *, rollback: bool = False, retain: list[str] | None = None
+) -> list[str]:
+    """Delete what the stack made, last things first. The names of what could not be deleted."""
+    resources = stack.template_dict["Resources"]
+    parsed = stack.resource_map._parsed_resources
+    failed: list[str] = []
+    for name in reversed(_made(stack)):
+        policy = resources[name].get("DeletionPolicy", "Delete")
+        # "RetainExceptOnCreate behaves like Retain …, except for the stack operation that initially
+        # creates the resource" (DeletionPolicy attribute).
+        kept = policy == "Retain" or (policy == "RetainExceptOnCreate" and not rollback)
+        if kept or name in (retain or []):
+            operation.say("DELETE_SKIPPED", resource=name, physical=_physical(parsed.pop(name)))
+            continue
+        # What is needed by something that is still there isn't tried.
+        if any(name in _needs(resources[other]) for other in failed):
+            continue
+        physical = _physical(parsed[name])
+        operation.say("DELETE_IN_PROGRESS", resource=name, physical=physical)
+        try:
+            cloudformation_resources.delete(stack, name, policy)
+        except Exception as error:
+            failed.append(name)
+            operation.say("DELETE_FAILED", said(error), resource=name, physical=physical)
+        else:
+            del parsed[name]
+            operation.say("DELETE_COMPLETE", resource=name, physical=physical)
+    return failed
+
+
+def _physical(resource: Any) -> str:
+    return str(getattr(resource, "physical_resource_id", None) or "")
+
+
+def _not_removed(names: list[str]) -> str | None:
+    if not names:
+        return None
+    return f"The following resource(s) failed to delete: [{', '.join(sorted(names))}]. "
+
+
+def _deleted() -> None:
+    from moto.cloudformation.models import CloudFormationBackend
+    from moto.cloudformation.responses import CloudFormationResponse
+    from moto.core.responses import ActionResult, EmptyResult
+
+    def delete_stack(
+        self: Any,
+        name_or_stack_id: str,
+        retain: list[str] | None = None,
+        token: str | None = None,
+    ) -> None:
+        stack = _find(self, name_or_stack_id)
+        if stack is None or stack.status == "DELETE_IN_PROGRESS":
+            return
+        if stack.enable_termination_protection:
+            raise cloudformation_error(
+                "ValidationError",
+                f"Stack [{stack.name}] cannot be deleted while TerminationProtection is enabled",
+            )
+        # "For stacks in the DELETE_FAILED state, a list of resource logical IDs … to retain"
+        # (DeleteStack).
+        if retain and stack.status != "DELETE_FAILED":
+            raise cloudformation_error(
+                "ValidationError",
+                f"Invalid operation on stack [{stack.stack_id}]. When the stack is in "
+                f"{stack.status} state, RetainResources can't be specified.",
+            )
+        operation = Operation(stack, token)
+        operation.say("DELETE_IN_PROGRESS", "User Initiated")
+        left = _remove(stack, operation, retain=retain)
+        operation.say("DELETE_FAILED" if left else "DELETE_COMPLETE", _not_removed(left))
+        operation.over()
+        for name, export in list(self.exports.items()):
+            if export.exporting_stack_id == stack.stack_id and not left:
+                del self.exports[name]
+
+    CloudFormationBackend.delete_stack = delete_stack
+
+    def delete_stack_called(self: Any) -> Any:
+        self.cloudformation_backend.delete_stack(
+            self._get_param("StackName"),
+            self._get_param("RetainResources", []),
+            self._get_param("ClientRequestToken"),
+        )
+        return EmptyResult()
+
+    CloudFormationResponse.delete_stack = delete_stack_called
+
+    def update_termination_protection(self: Any) -> Any:
+        stack = self.cloudformation_backend.get_stack(self._get_param("StackName"))
+        wanted = self._get_param("EnableTerminationProtection")
+        stack.enable_termination_protection = str(wanted).lower() == "true"
+        return ActionResult({"StackId": stack.stack_id})
+
+    CloudFormationResponse.update_termination_protection = update_termination_protection
+
+    def backend(self: Any) -> Any:
+        from moto.cloudformation.models import cloudformation_backends
+
+        found = cloudformation_backends[self.current_account][self.region]
+        _settle(found)
+        return found
+
+    CloudFormationResponse.cloudformation_backend = property(backend)
+
+
+def _settle(backend: Any) -> None:
+    """A stack whose deletion is over has lost its name, and is found by its id only."""
+    for stack_id, stack in list(backend.stacks.items()):
+        if stack.status == "DELETE_COMPLETE":
+            backend.deleted_stacks[stack_id] = backend.stacks.pop(stack_id)
+
+
+def _find(backend: Any, name_or_id: str) -> Any:
+    for stack in backend.stacks.values():
+        if name_or_id in (stack.name, stack.stack_id):
+            return stack
+    return None
+
+
+def _described() -> None:
+    from moto.cloudformation.models import CloudFormationBackend
+    from moto.cloudformation.responses import CloudFormationResponse
+    from moto.core.responses import ActionResult
+
+    CloudFormationBackend.describe_stack_events = lambda self, name: _happened(self.get_stack(name))
+
+    def describe_stack_resources(self: Any) -> Any:
+        wanted = self._get_param("LogicalResourceId")
+        physical = self._get_param("PhysicalResourceId")
+        backend = self.cloudformation_backend
+        if self._get_param("StackName"):
+            stacks = [backend.get_stack(self._get_param("StackName"))]
+        else:
+            stacks = list(backend.stacks.values())
+        found = [
+            item
+            for stack in stacks
+            for item in _resources(stack)
+            if wanted in (None, item["LogicalResourceId"])
+            and physical in (None, item["PhysicalResourceId"])
+        ]
+        return ActionResult({"StackResources": found})
+
+    def describe_stack_resource(self: Any) -> Any:
+        stack = self.cloudformation_backend.get_stack(self._get_param("StackName"))
+        wanted = self._get_param("LogicalResourceId")
+        for item in _resources(stack):
+            if item["LogicalResourceId"] == wanted:
+                detail = {**item, "LastUpdatedTimestamp": item["Timestamp"]}
+                return ActionResult({"StackResourceDetail": detail})
+        raise cloudformation_error(
+            "ValidationError", f"Resource {wanted} does not exist for stack {stack.name}"
+        )
+
+    def list_stack_resources(self: Any) -> Any:
+        stack = self.cloudformation_backend.get_stack(self._get_param("StackName"))
+        summaries = [{**i, "LastUpdatedTimestamp": i["Timestamp"]} for i in _resources(stack)]
+        return ActionResult({"StackResourceSummaries": summaries})
+
+    CloudFormationResponse.describe_stack_resources = describe_stack_resources
+    CloudFormationResponse.describe_stack_resource = describe_stack_resource
+    CloudFormationResponse.list_stack_resources = list_stack_resources
+
+
+def _resources(stack: Any) -> list[dict[str, Any]]:
+    """A stack's resources, each as its last event left it."""
+    found: dict[str, dict[str, Any]] = {}
+    for event in _happened(stack):
+        if event.resource_type == _STACK and event.logical_resource_id == stack.name:
+            continue
+        known = found.get(event.logical_resource_id, {})
+        found[event.logical_resource_id] = {
+            "StackId": stack.stack_id,
+            "StackName": stack.name,
+            "LogicalResourceId": event.logical_resource_id,
+            "PhysicalResourceId": event.physical_resource_id or known.get("PhysicalResourceId"),
+            "ResourceType": event.resource_type,
+            "ResourceStatus": event.resource_status,
+            "ResourceStatusReason": event.resource_status_reason,
+            "Timestamp": event.timestamp,
+        }
+    return list(found.values())

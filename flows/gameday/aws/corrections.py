@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from importlib.metadata import version
 
 MOTO_VERSION = "5.2.5"
@@ -10,7 +11,6 @@ _ENVIRONMENT = {
     # The 600 public images that moto brings along own 1,300 snapshots.
     "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
     "MOTO_IAM_LOAD_MANAGED_POLICIES": "false",
-    # The handlers of flows are told by their own lock; moto needs no other account than the caller's.
     "MOTO_ALLOW_NONEXISTENT_REGION": "false",
 }
 _applied = False
@@ -38,24 +38,49 @@ def apply() -> None:
     os.environ.update(_ENVIRONMENT)
     from flows.gameday.aws import (
         autoscaling,
+        cloudformation,
+        dns_firewall,
+        ec2_requests,
         groups,
+        iam,
+        instance_profiles,
         instances,
         interfaces,
         load_balancers,
         network_acls,
         snapshots,
         volumes,
+        vpcs,
     )
 
     for service in (
+        ec2_requests,
         instances,
+        instance_profiles,
         interfaces,
         groups,
         network_acls,
+        vpcs,
         volumes,
         snapshots,
         load_balancers,
         autoscaling,
+        iam,
+        cloudformation,
+        dns_firewall,
     ):
         service.correct()
+    _look_once()
     _applied = True
+
+
+def _look_once() -> None:
+    """Have moto look through its own folders and classes once, not in each call: that is half of
+    the time that a call takes."""
+    import moto.backends
+    import moto.core.responses
+    from moto.core.utils import method_names_from_class
+
+    modules = tuple(moto.backends.list_of_moto_modules())
+    moto.backends.list_of_moto_modules = lambda: iter(modules)
+    moto.core.responses.method_names_from_class = cache(method_names_from_class)

@@ -20,15 +20,16 @@ def correct() -> None:
         group = self.get_security_group_from_id(group_id) if group_id else None
         if group is not None and group.is_default:
             # "CannotDelete: You cannot delete the default security group" (EC2 error codes).
-            raise ec2_error(
-                "CannotDelete", f'the specified group: "{group_id}" is a default group'
-            )
+            raise ec2_error("CannotDelete", f'the specified group: "{group_id}" is a default group')
         # "If you attempt to delete a security group that is associated with an instance or network
         # interface, or is referenced by another security group in the same VPC, the operation
         # fails with DependencyViolation" (DeleteSecurityGroup).
         if group is not None and (_on_interface(self, group.id) or _referenced(self, group.id)):
             raise ec2_error("DependencyViolation", f"resource {group_id} has a dependent object")
-        return delete(self, name, group_id)
+        # What is deleted has no tags any more (DescribeTags); moto keeps them.
+        result = delete(self, name, group_id)
+        self.tags.pop(group_id, None)
+        return result
 
     EC2Backend.delete_security_group = delete_security_group
 

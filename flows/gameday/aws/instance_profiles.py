@@ -8,9 +8,16 @@ from flows.gameday.aws.errors import ec2_error
 
 
 def correct() -> None:
-    """Have an instance show the profile that it has, and an ended association be gone."""
+    """Have an instance show and be found by its profile, and an ended association be gone."""
     from moto.ec2.models import EC2Backend
     from moto.ec2.models.iam_instance_profile import IamInstanceProfileAssociation
+    from moto.ec2.models.instances import Instance
+    from moto.ec2.utils import filter_dict_attribute_mapping
+
+    # "iam-instance-profile.arn - The instance profile associated with the instance"
+    # (DescribeInstances).
+    Instance.profile_arn = property(lambda self: (self.iam_instance_profile or {}).get("Arn"))
+    filter_dict_attribute_mapping["iam-instance-profile.arn"] = "profile_arn"
 
     make = IamInstanceProfileAssociation.__init__
 

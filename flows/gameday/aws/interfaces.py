@@ -23,6 +23,7 @@ def correct() -> None:
     _attributes()
     _instances_groups()
     _detaching_and_deleting()
+    _elastic_addresses()
 
 
 def _groups_of_their_own() -> None:
@@ -200,6 +201,50 @@ def _detaching_and_deleting() -> None:
         return delete(self)
 
     ElasticNetworkInterfaces.delete_network_interface = delete_network_interface
+
+
+def _elastic_addresses() -> None:
+    from moto.ec2.models import EC2Backend
+
+    associate = EC2Backend.associate_address
+
+    def associate_address(self: Any, *arguments: Any, **named: Any) -> Any:
+        address = associate(self, *arguments, **named)
+        # NetworkInterfacePrivateIpAddress.Association; moto has it on the interface only.
+        if address.eni is not None:
+            _primary(address.eni)["Association"] = {
+                "AllocationId": address.allocation_id,
+                "AssociationId": address.association_id,
+                "IpOwnerId": self.account_id,
+                "PublicIp": address.public_ip,
+            }
+        return address
+
+    EC2Backend.associate_address = associate_address
+
+    disassociate = EC2Backend.disassociate_address
+
+    def disassociate_address(
+        self: Any, address: str | None = None, association_id: str | None = None
+    ) -> None:
+        found = (
+            self.address_by_association([association_id])
+            if association_id
+            else self.address_by_ip([address])
+        )
+        for eip in found:
+            if eip.eni is not None:
+                _primary(eip.eni).pop("Association", None)
+        disassociate(self, address=address, association_id=association_id)
+
+    EC2Backend.disassociate_address = disassociate_address
+
+
+def _primary(eni: Any) -> dict[str, Any]:
+    found: dict[str, Any] = next(
+        item for item in eni.private_ip_addresses if item.get("Primary", True)
+    )
+    return found
 
 
 def _groups(backend: Any, ids: list[str], vpc_id: str) -> list[Any]:

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+import ipaddress
+from collections.abc import Iterable
 from typing import Any
 
-from flows.gameday.aws.clock import DURATIONS, share_of
+from flows.gameday.aws import settings
+from flows.gameday.aws.reachability import Source, interface_of
+from flows.gameday.aws.settings import Taking
+
+_NOT_REGISTERED = ("unused", "Target.NotRegistered", "Target is not registered")
+_DRAINING = ("draining", "Target.DeregistrationInProgress", "Target deregistration is in progress")
+_NOT_IN_USE = ("unused", "Target.NotInUse", "Target group is not configured to receive traffic")
+_NOT_RUNNING = ("unused", "Target.InvalidState", "Target is in the stopped state")
+_UNREACHABLE = ("unhealthy", "Target.Timeout", "Request timed out")
 
 
 def correct() -> None:
     """Have target groups keep one target per id and port, and drain what leaves."""
-    from moto.elbv2.models import ELBv2Backend, FakeHealthStatus, FakeTargetGroup
+    _targets()
+    _health()
+    _classic()
 
-    class Targets(dict[Any, Any]):
-        """Targets by (id, port); moto itself asks for them by id alone."""
 
-        def __contains__(self, key: object) -> bool:
-            return dict.__contains__(self, key) or any(known[0] == key for known in self)
+class Targets(dict[Any, Any]):
+    """Targets by id and port. moto itself asks for them by id alone."""
+
+    def __contains__(self, key: object) -> bool:
+        return dict.__contains__(self, key) or any(known[0] == key for known in self)
+
+
+def _targets() -> None:
+    from moto.elbv2.models import FakeTargetGroup
 
     make = FakeTargetGroup.__init__
 
@@ -31,91 +46,188 @@ def correct() -> None:
     # "You can register the same instance multiple times using different ports" (RegisterTargets).
     def register(self: Any, targets: list[dict[str, Any]]) -> None:
         for target in targets:
-            port = int(target.get("Port") or self.port)
-            key = (target["Id"], port)
-            self.targets[key] = {"Id": target["Id"], "Port": port}
+            _registrable(self, target)
+        for target in targets:
+            key = _key(self, target)
+            known = {"Id": key[0], "Port": key[1]}
             if target.get("AvailabilityZone"):
-                self.targets[key]["AvailabilityZone"] = target["AvailabilityZone"]
+                known["AvailabilityZone"] = target["AvailabilityZone"]
+            self.targets[key] = known
             self.leaving.pop(key, None)
 
     # "If the specified target does not exist, the action returns successfully" (DeregisterTargets).
+    # Without a port it is the target group's own.
     def deregister(self: Any, targets: list[dict[str, Any]]) -> None:
-        for target in targets:
-            for key in list(_keys(self, target)):
-                self.leaving[key] = (self.targets.pop(key), time.monotonic(), DURATIONS.draining)
+        _leave(self, [_key(self, target) for target in targets])
+
+    def deregister_terminated_instances(self: Any, instance_ids: list[str]) -> None:
+        _leave(self, [key for key in self.targets if key[0] in instance_ids])
 
     FakeTargetGroup.register = register
     FakeTargetGroup.deregister = deregister
+    FakeTargetGroup.deregister_terminated_instances = deregister_terminated_instances
 
-    def deregister_terminated(self: Any, instance_ids: list[str]) -> None:
-        deregister(self, [{"Id": instance_id} for instance_id in instance_ids])
 
-    FakeTargetGroup.deregister_terminated_instances = deregister_terminated
+def _leave(group: Any, keys: Iterable[Any]) -> None:
+    for key in list(keys):
+        if dict.__contains__(group.targets, key):
+            group.targets.pop(key)
+            group.leaving[key] = Taking.now(settings.SETTINGS.drain_seconds)
 
-    def health(self: Any, arn: str, targets: list[dict[str, Any]]) -> list[Any]:
-        from moto.elbv2.exceptions import TargetGroupNotFoundError
 
+def _key(group: Any, target: dict[str, Any]) -> tuple[str, int]:
+    """A target's id, addresses in one spelling, and its port, the group's where it has none."""
+    identity = str(target["Id"])
+    if group.target_type == "ip":
+        identity = str(ipaddress.ip_address(identity))
+    return identity, int(target.get("Port") or group.port)
+
+
+def _registrable(group: Any, target: dict[str, Any]) -> None:
+    """Raise what RegisterTargets raises, of instances and of addresses."""
+    from moto.elbv2.exceptions import InvalidTargetError, TargetNotRunning, ValidationError
+
+    identity = str(target["Id"])
+    if group.target_type == "instance":
+        if not identity.startswith("i-"):
+            raise ValidationError(f"Instance ID '{identity}' is not valid")
+        instance = group.ec2_backend.get_instance_by_id(identity)
+        if instance is None or instance.vpc_id != group.vpc_id:
+            raise InvalidTargetError()
+        # "The EC2 instance must be in the running state when you register it" (RegisterTargets).
+        if instance.state != "running":
+            raise TargetNotRunning(instance_id=identity)
+    if group.target_type == "ip":
+        try:
+            address = ipaddress.ip_address(identity)
+        except ValueError:
+            raise ValidationError(f"The IP address '{identity}' is not valid") from None
+        if f"ipv{address.version}" != (group.ip_address_type or "ipv4"):
+            raise ValidationError(
+                f"The IP address '{identity}' is not of the target group's address type"
+            )
+        # "If the IP address is outside the VPC, … AvailabilityZone … all" (TargetDescription).
+        outside = target.get("AvailabilityZone") == "all"
+        if not outside and not any(address in network for network in _networks(group)):
+            raise InvalidTargetError()
+
+
+def _networks(group: Any) -> list[Any]:
+    vpc = group.ec2_backend.get_vpc(group.vpc_id)
+    blocks = [vpc.cidr_block] + [
+        item.get("ipv6CidrBlock") or item.get("cidr_block")
+        for item in vpc.get_cidr_block_association_set(ipv6=True)
+    ]
+    return [ipaddress.ip_network(block) for block in blocks if block]
+
+
+def _health() -> None:
+    from moto.elbv2.exceptions import TargetGroupNotFoundError
+    from moto.elbv2.models import ELBv2Backend, FakeHealthStatus
+
+    def describe_target_health(self: Any, arn: str, targets: list[dict[str, Any]]) -> list[Any]:
         group = self.target_groups.get(arn)
         if group is None:
             raise TargetGroupNotFoundError()
-        wanted = targets or [*group.targets.values(), *(item[0] for item in _draining(group))]
-        return [_health(self, group, target, FakeHealthStatus) for target in wanted]
+        draining = [key for key, taking in group.leaving.items() if not taking.over]
+        asked = [_key(group, target) for target in targets]
+        found = []
+        for key in asked or [*group.targets, *draining]:
+            state, reason, text = _state(self, group, key, draining)
+            status = FakeHealthStatus(*key, group.health_check_port, state, reason, text)
+            status.zone = dict.get(group.targets, key, {}).get("AvailabilityZone")
+            found.append(status)
+        return found
 
-    ELBv2Backend.describe_target_health = health
-    # The zone of a target outside the load balancer's VPC is "all" (TargetDescription).
+    ELBv2Backend.describe_target_health = describe_target_health
     FakeHealthStatus.target = property(
         lambda status: {
             "Id": status.instance_id,
             "Port": status.port,
-            **({"AvailabilityZone": status.zone} if getattr(status, "zone", None) else {}),
+            **({"AvailabilityZone": status.zone} if status.zone else {}),
         }
     )
 
 
-def _keys(group: Any, target: dict[str, Any]) -> Iterator[tuple[str, int]]:
-    for known in group.targets:
-        if known[0] == target["Id"] and target.get("Port") in (None, known[1], str(known[1])):
-            yield known
+def _state(
+    backend: Any, group: Any, key: tuple[str, int], draining: list[Any]
+) -> tuple[str, str | None, str | None]:
+    """State, reason and description as in TargetHealth."""
+    if not dict.__contains__(group.targets, key):
+        return _DRAINING if key in draining else _NOT_REGISTERED
+    if not group.load_balancer_arns:
+        return _NOT_IN_USE
+    eni = interface_of(backend.ec2_backend, key[0])
+    if eni is not None and eni.instance is not None and eni.instance.state != "running":
+        return _NOT_RUNNING
+    if settings.SETTINGS.health_seconds and not reaches_target(backend, group, key):
+        return _UNREACHABLE
+    return "healthy", None, None
 
 
-def _draining(group: Any) -> list[Any]:
-    return [item for item in group.leaving.values() if share_of(item[1], item[2]) < 1]
+def reaches_target(elbv2: Any, group: Any, key: tuple[str, int]) -> bool:
+    """Whether the load balancers of a target group reach a target. Without any, nothing says no."""
+    eni = interface_of(elbv2.ec2_backend, key[0])
+    if eni is None:
+        return True
+    balancers = [elbv2.load_balancers[arn] for arn in group.load_balancer_arns]
+    return all(Source.of(elbv2.ec2_backend, item).reaches(eni, key[1]) for item in balancers)
 
 
-def _health(backend: Any, group: Any, target: dict[str, Any], status: Any) -> Any:
-    port = int(target.get("Port") or group.port)
-    draining = [item[0] for item in _draining(group)]
-    known = group.targets.get((target["Id"], port))
-    if known is None and {"Id": target["Id"], "Port": port}.items() <= _first(draining, target, port).items():
-        return status(
-            target["Id"],
-            port,
-            group.health_check_port,
-            "draining",
-            "Target.DeregistrationInProgress",
-            "Target deregistration is in progress",
-        )
-    if known is None:
-        return status(
-            target["Id"],
-            port,
-            group.health_check_port,
-            "unused",
-            "Target.NotRegistered",
-            "Target is not registered to the target group",
-        )
-    instance = backend.ec2_backend.get_instance_by_id(target["Id"])
-    if instance is not None and instance.state != "running":
-        state, reason = "unused", "Target.InvalidState"
-    else:
-        state, reason = "healthy", None
-    found = status(target["Id"], port, group.health_check_port, state, reason)
-    found.zone = known.get("AvailabilityZone")
-    return found
+def reached_by_classic(ec2: Any, balancer: Any, instance: Any) -> bool:
+    """Whether a classic load balancer reaches an instance, on the ports of its listeners."""
+    source, eni = Source.of(ec2, balancer), instance.nics.get(0)
+    return eni is None or all(
+        source.reaches(eni, int(item.instance_port)) for item in balancer.listeners
+    )
 
 
-def _first(draining: list[dict[str, Any]], target: dict[str, Any], port: int) -> dict[str, Any]:
-    for item in draining:
-        if item["Id"] == target["Id"] and item["Port"] == port:
-            return item
-    return {}
+def _classic() -> None:
+    """Have an instance be registered once or not at all, whoever registered it.
+
+    moto keeps those that a person and those that an Auto Scaling group has registered apart, and
+    lists one that is registered again twice.
+    """
+    from moto.elb.exceptions import ELBClientError, LoadBalancerNotFoundError
+    from moto.elb.models import ELBBackend
+
+    def balancer(backend: Any, name: str) -> Any:
+        found = backend.load_balancers.get(name)
+        if found is None:
+            raise LoadBalancerNotFoundError(name)
+        return found
+
+    def require_instances(backend: Any, instance_ids: Iterable[str]) -> None:
+        # "InvalidInstance: The specified endpoint is not valid" (RegisterInstancesWithLoadBalancer
+        # and DeregisterInstancesFromLoadBalancer).
+        from moto.ec2.models import ec2_backends
+
+        ec2 = ec2_backends[backend.account_id][backend.region_name]
+        for instance_id in instance_ids:
+            instance = ec2.get_instance_by_id(instance_id)
+            if instance is None or instance.state == "terminated":
+                raise ELBClientError(
+                    "InvalidInstance", f"Could not find EC2 instance {instance_id}."
+                )
+
+    register, deregister = ELBBackend.register_instances, ELBBackend.deregister_instances
+
+    def register_instances(
+        self: Any, name: str, instance_ids: Iterable[str], from_autoscaling: bool = False
+    ) -> Any:
+        known = balancer(self, name).instance_ids
+        require_instances(self, instance_ids)
+        new = [instance_id for instance_id in instance_ids if instance_id not in known]
+        return register(self, name, new, from_autoscaling)
+
+    def deregister_instances(
+        self: Any, name: str, instance_ids: Iterable[str], from_autoscaling: bool = False
+    ) -> Any:
+        balancer(self, name)
+        if not from_autoscaling:
+            require_instances(self, instance_ids)
+            deregister(self, name, instance_ids, True)
+        return deregister(self, name, instance_ids, from_autoscaling)
+
+    ELBBackend.register_instances = register_instances
+    ELBBackend.deregister_instances = deregister_instances

@@ -17,9 +17,7 @@ def correct() -> None:
 
     create = EC2Backend.create_network_acl
 
-    def create_network_acl(
-        self: Any, vpc_id: str, tags: Any = None, default: bool = False
-    ) -> Any:
+    def create_network_acl(self: Any, vpc_id: str, tags: Any = None, default: bool = False) -> Any:
         acl = create(self, vpc_id, tags, default)
         if not default:
             # "Each network ACL also includes a rule whose rule number is an asterisk", which
@@ -71,9 +69,7 @@ def correct() -> None:
 
     replace = EC2Backend.replace_network_acl_association
 
-    def replace_network_acl_association(
-        self: Any, association_id: str, network_acl_id: str
-    ) -> Any:
+    def replace_network_acl_association(self: Any, association_id: str, network_acl_id: str) -> Any:
         self.get_network_acl(network_acl_id)
         if not any(association_id in acl._associations for acl in self.network_acls.values()):
             raise ec2_error(

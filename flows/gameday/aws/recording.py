@@ -116,6 +116,11 @@ class Calls(Sequence[RecordedCall]):
         with self._lock:
             self._calls.clear()
 
+    def forget_after(self, count: int) -> None:
+        """Forget all but the first ``count`` calls."""
+        with self._lock:
+            del self._calls[count:]
+
     def of(self, service: str, operation: str | None = None) -> list[RecordedCall]:
         """The calls of one service, or of one operation of it."""
         return [

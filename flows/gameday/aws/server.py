@@ -15,8 +15,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from flows.gameday.aws import corrections, settings
+from flows.gameday.aws import autoscaling, corrections, settings
 from flows.gameday.aws.faults import Fault, Faults, error_answer
+from flows.gameday.aws.memory import Memory, forget, seed
 from flows.gameday.aws.recording import Calls, Request
 
 ACCOUNT = "123456789012"
@@ -57,6 +58,7 @@ class SimulatedAws:
     snapshot_seconds: float = 0.0
     drain_seconds: float = 0.0
     stack_seconds: float = 0.0
+    health_seconds: float = 0.0
     groups_per_vpc: int = 2500
     seed: int = 0
     calls: Calls = field(default_factory=Calls, init=False, repr=False)
@@ -89,10 +91,10 @@ class SimulatedAws:
             return
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join()
-        self._thread = None
+        thread, self._thread = self._thread, None
+        thread.join()
         with self._moto_lock:
-            _forget()
+            forget()
         _RUNNING.release()
 
     def __enter__(self) -> SimulatedAws:
@@ -113,16 +115,32 @@ class SimulatedAws:
             snapshot_seconds=self.snapshot_seconds,
             drain_seconds=self.drain_seconds,
             stack_seconds=self.stack_seconds,
+            health_seconds=self.health_seconds,
+            snapshots_fail=False,
             groups_per_vpc=self.groups_per_vpc,
             seed=self.seed,
         )
         self.clear_faults()
         with self._moto_lock:
-            _forget()
-            _seed(settings.SETTINGS.seed)
+            forget()
+            seed(settings.SETTINGS.seed)
         self.calls.clear()
 
-    def configure(self, **values: float | int) -> None:
+    def remember(self) -> Memory:
+        """All accounts as they are, to come back to with :meth:`recall`."""
+        with self._moto_lock:
+            return Memory.of_now()
+
+    def recall(self, memory: Memory) -> None:
+        """Like :meth:`reset`, but with the accounts as they were remembered, ids to come too.
+
+        What is remembered may be recalled any number of times.
+        """
+        self.reset()
+        with self._moto_lock:
+            memory.put_back()
+
+    def configure(self, **values: object) -> None:
         """Change settings by name until the next reset. Raises ValidationError."""
         settings.configure(**values)
 
@@ -148,6 +166,27 @@ class SimulatedAws:
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
 
+            def run_wsgi(self) -> None:
+                """Answer one request; Werkzeug would close the connection after it."""
+                self.environ = self.make_environ()
+                begun: list[tuple[str, list[tuple[str, str]]]] = []
+                try:
+                    parts = self.server.app(self.environ, lambda *given: begun.append(given[:2]))
+                except ConnectionError:
+                    self.close_connection = True
+                    return
+                status, headers = begun[-1]
+                answer = b"".join(parts)
+                code, _, reason = status.partition(" ")
+                self.send_response(int(code), reason)
+                for name, value in headers:
+                    if name.lower() not in ("connection", "content-length"):
+                        self.send_header(name, value)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(answer)
+
             def log_request(self, *arguments: Any) -> None:
                 """Calls are recorded, not logged."""
 
@@ -157,6 +196,9 @@ class SimulatedAws:
         )
 
     def _answer(self, environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
+        if self._thread is None:
+            # A connection that is still open from before the server was stopped.
+            _cut(environ)
         length = int(environ.get("CONTENT_LENGTH") or 0)
         body = environ["wsgi.input"].read(length) if length else b""
         if environ["PATH_INFO"].startswith(CONTROL):
@@ -164,7 +206,8 @@ class SimulatedAws:
             start(status, _headers(answer, "application/json"))
             return [answer]
         # Slept before the lock is taken, so that calls made side by side wait side by side.
-        time.sleep(settings.SETTINGS.latency_seconds)
+        if settings.SETTINGS.latency_seconds:
+            time.sleep(settings.SETTINGS.latency_seconds)
         request = Request.read(environ, body)
         fault = self._faults.meet(request.service, request.operation, request.parameters)
         if fault is not None and fault.effect == "latency":
@@ -184,6 +227,7 @@ class SimulatedAws:
         at = datetime.now(UTC)
         with self._moto_lock:
             if fault is None or fault.effect == "lost_answer":
+                autoscaling.keep_up()
                 status, headers, answer = self._moto(environ, body, request)
             elif fault.effect == "error":
                 answer, kind = error_answer(
@@ -316,15 +360,3 @@ def _account_of(access_key: str) -> str:
     from moto.iam.models import get_account_id_from
 
     return str(get_account_id_from(access_key))
-
-
-def _forget() -> None:
-    from moto.core.base_backend import BackendDict
-
-    BackendDict.reset()
-
-
-def _seed(seed: int) -> None:
-    from moto.moto_api._internal import mock_random
-
-    mock_random.seed(seed)

@@ -14,19 +14,25 @@ class Settings(BaseModel):
     ``latency_seconds`` is added to every call; calls made side by side wait side by side.
     ``snapshot_seconds`` is how long a snapshot is pending, ``drain_seconds`` how long a target
     drains after its deregistration, ``stack_seconds`` how long a CloudFormation stack is in
-    progress. ``groups_per_vpc`` is the quota of security groups in a VPC. ``seed`` makes the ids
-    of resources the same in every run; it counts from the next reset on.
+    progress. ``health_seconds`` is how long a load balancer can't reach an instance before its
+    Auto Scaling group terminates and replaces it; with 0 that never happens.
+
+    ``snapshots_fail`` has the snapshots that are taken from now on end in ``error``.
+    ``groups_per_vpc`` is the quota of security groups in a VPC. ``seed`` makes the ids of
+    resources the same in every run; it counts from the next reset on.
     """
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
-    latency_seconds: float = Field(0.0, ge=0)
-    snapshot_seconds: float = Field(0.0, ge=0)
-    drain_seconds: float = Field(0.0, ge=0)
-    stack_seconds: float = Field(0.0, ge=0)
+    latency_seconds: float = Field(default=0.0, ge=0)
+    snapshot_seconds: float = Field(default=0.0, ge=0)
+    drain_seconds: float = Field(default=0.0, ge=0)
+    stack_seconds: float = Field(default=0.0, ge=0)
+    health_seconds: float = Field(default=0.0, ge=0)
+    snapshots_fail: bool = False
     # "VPC security groups per Region: 2,500" is the quota closest to one per VPC (Amazon VPC
     # quotas); a test lowers it.
-    groups_per_vpc: int = Field(2500, ge=1)
+    groups_per_vpc: int = Field(default=2500, ge=1)
     seed: int = 0
 
 
@@ -34,7 +40,7 @@ class Settings(BaseModel):
 SETTINGS = Settings()
 
 
-def configure(**values: float | int) -> None:
+def configure(**values: object) -> None:
     """Change settings; those not named stay. Raises ValidationError for unknown names."""
     checked = Settings.model_validate({**SETTINGS.model_dump(), **values})
     for name in Settings.model_fields:

@@ -21,7 +21,9 @@ def state(url: str, region: str) -> dict[str, Any]:
         "classic": _classic(client(url, region, "elb")),
         "iam": _iam(client(url, region, "iam")),
         "tags": _tags(ec2),
-        "snapshots": sorted(s["SnapshotId"] for s in ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]),
+        "snapshots": sorted(
+            s["SnapshotId"] for s in ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
+        ),
         "stacks": sorted(
             stack["StackName"]
             for stack in client(url, region, "cloudformation").describe_stacks()["Stacks"]
@@ -147,7 +149,15 @@ def _iam(iam: Any) -> dict[str, Any]:
 
 def _tags(ec2: Any) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
+    terminated = {
+        instance["InstanceId"]
+        for reservation in ec2.describe_instances()["Reservations"]
+        for instance in reservation["Instances"]
+        if instance["State"]["Name"] == "terminated"
+    }
     for tag in ec2.describe_tags()["Tags"]:
+        if tag["ResourceId"] in terminated:
+            continue
         # A group that lost and regained a member writes its own tag; it is AWS's, not ours.
         found.setdefault(tag["ResourceId"], {})[tag["Key"]] = tag["Value"]
     return found

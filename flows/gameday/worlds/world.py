@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -73,12 +74,12 @@ def load_world(name: str = "small") -> World:
     return World.model_validate(source.data)
 
 
+@cache
 def client(url: str, region: str, service: str) -> Any:
-    """A boto3 client on the simulated AWS."""
-    import boto3
+    """A boto3 client on the simulated AWS; the same one for the same arguments."""
     from botocore.config import Config
 
-    return _session(boto3).client(
+    return _session().client(
         service,
         region_name=region,
         endpoint_url=url,
@@ -91,7 +92,10 @@ def build(world: World, url: str) -> WorldIds:
     return _Builder(world, url).build()
 
 
-def _session(boto3: Any) -> Any:
+@cache
+def _session() -> Any:
+    import boto3
+
     return boto3.Session(_ACCESS_KEY, "simulated")
 
 
@@ -132,11 +136,11 @@ class _Builder:
             )["GroupId"]
         ec2.authorize_security_group_ingress(
             GroupId=ids["balancer_group"],
-            IpPermissions=[_tcp(443, IpRanges=[{"CidrIp": "0.0.0.0/0"}])],
+            IpPermissions=[_tcp(443, 443, IpRanges=[{"CidrIp": "0.0.0.0/0"}])],
         )
         ec2.authorize_security_group_ingress(
             GroupId=ids["web_group"],
-            IpPermissions=[_tcp(8080, UserIdGroupPairs=[{"GroupId": ids["balancer_group"]}])],
+            IpPermissions=[_tcp(8080, 8082, UserIdGroupPairs=[{"GroupId": ids["balancer_group"]}])],
         )
 
     def role(self) -> None:
@@ -151,9 +155,7 @@ class _Builder:
                 }
             ],
         }
-        iam.create_role(
-            RoleName=name, Path="/app/", AssumeRolePolicyDocument=json.dumps(trust)
-        )
+        iam.create_role(RoleName=name, Path="/app/", AssumeRolePolicyDocument=json.dumps(trust))
         iam.create_instance_profile(InstanceProfileName=f"{name}-profile", Path="/app/")
         iam.add_role_to_instance_profile(InstanceProfileName=f"{name}-profile", RoleName=name)
         self.ids["role"], self.ids["profile"] = name, f"{name}-profile"
@@ -178,22 +180,26 @@ class _Builder:
                 TargetType=target,
             )["TargetGroups"][0]["TargetGroupArn"]
             if kind:
-                balancer = elbv2.create_load_balancer(
-                    Name=f"payments-{name}", Subnets=public, Type=kind
+                ids[f"{name}_balancer"] = elbv2.create_load_balancer(
+                    Name=f"payments-{name}",
+                    Subnets=public,
+                    Type=kind,
+                    SecurityGroups=[ids["balancer_group"]],
                 )["LoadBalancers"][0]["LoadBalancerArn"]
-                elbv2.create_listener(
-                    LoadBalancerArn=balancer,
-                    Protocol=protocol,
-                    Port=80,
-                    DefaultActions=[
-                        {"Type": "forward", "TargetGroupArn": ids[f"{name}_targets"]}
-                    ],
-                )
+            elbv2.create_listener(
+                LoadBalancerArn=ids[f"{'nlb' if kind == 'network' else 'alb'}_balancer"],
+                Protocol=protocol,
+                Port=80 if kind else 8081,
+                DefaultActions=[{"Type": "forward", "TargetGroupArn": ids[f"{name}_targets"]}],
+            )
         listener = {"Protocol": "HTTP", "LoadBalancerPort": 80, "InstancePort": 8080}
         for name in ("classic", "legacy"):
             ids[f"{name}_balancer"] = f"payments-{name}"
             self.aws["elb"].create_load_balancer(
-                LoadBalancerName=f"payments-{name}", Listeners=[listener], Subnets=public
+                LoadBalancerName=f"payments-{name}",
+                Listeners=[listener],
+                Subnets=public,
+                SecurityGroups=[ids["balancer_group"]],
             )
 
     def group(self) -> None:
@@ -306,8 +312,8 @@ class _Builder:
             )["Instances"][0]["InstanceId"]
 
 
-def _tcp(port: int, **peers: Any) -> dict[str, Any]:
-    return {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, **peers}
+def _tcp(first: int, last: int, **peers: Any) -> dict[str, Any]:
+    return {"IpProtocol": "tcp", "FromPort": first, "ToPort": last, **peers}
 
 
 def _tags(tags: dict[str, str]) -> list[dict[str, str]]:

@@ -1,0 +1,44 @@
+"""The shipped playbook as far as a benchmark needs it: no people are asked, and nothing waits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+SHIPPED = Path("playbooks.yaml")
+NAME = "ec2-compromise"
+# What stands after these waits for AWS, or for people.
+CONTAINMENT = (
+    "ec2.protect",
+    "ec2.snapshot",
+    "autoscaling.detach",
+    "elb.deregister",
+    "ec2.isolate",
+)
+
+
+def write(directory: Path, steps: Sequence[str] = CONTAINMENT, *, targets: int = 5) -> Path:
+    """A playbooks file with only these steps of the shipped playbook, in its order.
+
+    Its gate is not needed for any target, so that no decision is waited for.
+    """
+    data = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
+    playbook = data["playbooks"][NAME]
+    entries = [step for entry in playbook["steps"] for step in entry.get("parallel", [entry])]
+    gate = next(entry for entry in entries if "approve" in entry)
+    gate["when"] = "target.state == 'never'"
+    playbook["steps"] = [e for e in entries if e is gate or e.get("step") in steps]
+    budgets = data["guardrails"]["budgets"]
+    budgets["targets_per_incident"] = targets
+    budgets["changes_per_account_per_hour"] = 100_000
+    path = directory / "playbooks.yaml"
+    path.write_text(_dumped(data), encoding="utf-8")
+    return path
+
+
+def _dumped(data: Any) -> str:
+    text: str = yaml.safe_dump(data, sort_keys=False)
+    return text

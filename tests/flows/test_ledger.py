@@ -1,0 +1,248 @@
+"""The journal as steps see it, and as those who look on do."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from flows.approvals import SYSTEM
+from flows.journal.errors import JournalUnavailable
+from flows.journal.journal import Journal
+from flows.journal.record import Record
+from flows.ledger import JournalLedger, Recorder, Spent
+from flows.stopping import Stop
+from runbooks.aws import Progress
+from runbooks.calls import Call, Change, Keep, Resource
+from runbooks.errors import AccessDenied, Interrupted, OutcomeUnknown
+from tests.flows.people import ACCOUNT, ALICE, BOB, TARGET, Case
+
+CHANGE = Change(
+    Call("ec2", "create_tags", Resources=["i-1"]), Resource("arn:aws:ec2:::i-1"), Keep("x"), "tag"
+)
+
+
+@pytest.fixture
+def book(sqlite_url: str) -> Iterator[Journal]:
+    opened = Journal.open(sqlite_url)
+    yield opened
+    opened.close()
+
+
+def ledger(recorder: Recorder, mode: str = "simulated", **more: Any) -> JournalLedger:
+    return JournalLedger(recorder, "ec2.tag", TARGET, mode=mode, **more)
+
+
+def test_an_intent_is_in_the_journal_when_it_returns(book: Journal, sqlite_url: str) -> None:
+    case = Case(book)
+    book_of_another_process = Journal.open(sqlite_url)
+
+    number = ledger(Recorder(book, case.id)).intend(CHANGE)
+
+    record = book_of_another_process.records(case.id)[-1]
+    book_of_another_process.close()
+    assert (record.seq, record.kind, record.actor) == (number, "change.intent", SYSTEM)
+    assert record.body["change"]["call"]["operation"] == "create_tags"
+    assert record.body["target"]["id"] == TARGET.id
+    assert (record.body["mode"], record.body["undoes"]) == ("simulated", None)
+
+
+def test_no_intent_returns_that_could_not_be_written(
+    book: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder(book, Case(book).id)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(book, "_write", full)
+    with pytest.raises(JournalUnavailable, match="No space left"):
+        ledger(recorder).intend(CHANGE)
+
+
+def test_outcomes_say_what_became_of_the_intent(book: Journal) -> None:
+    case = Case(book)
+    written = ledger(Recorder(book, case.id))
+    number = written.intend(CHANGE)
+    written.done(number, "req-1", {"GroupId": "sg-1"})
+    written.accepted(number, "req-2", "InvalidGroup.Duplicate")
+    written.failed(number, AccessDenied("not allowed", code="UnauthorizedOperation"))
+    written.failed(number, Interrupted("stopped"))
+    written.unknown(number, OutcomeUnknown("no answer"))
+
+    outcomes = [r.body for r in book.records(case.id) if r.kind == "change.outcome"]
+    assert [(body["status"], body["code"], body["error"]) for body in outcomes] == [
+        ("done", "", ""),
+        ("accepted", "InvalidGroup.Duplicate", ""),
+        ("failed", "UnauthorizedOperation", "not allowed"),
+        ("failed", "Interrupted", "stopped"),
+        ("unknown", "", "no answer"),
+    ]
+    assert outcomes[0]["identifiers"] == {"GroupId": "sg-1"}
+    assert {body["intent"] for body in outcomes} == {number}
+    assert written.changes == 1
+
+
+def test_only_warnings_that_the_plan_has_not_shown_are_written(book: Journal) -> None:
+    case = Case(book)
+    written = ledger(Recorder(book, case.id), foreseen=("known",))
+    written.warn("known")
+    written.warn("new")
+    (warning,) = [r.body for r in book.records(case.id) if r.kind == "warning"]
+    assert warning == {"step": "ec2.tag", "text": "new"}
+
+
+def test_progress_is_shown_and_not_written(book: Journal) -> None:
+    case = Case(book)
+    said: list[tuple[str, Progress]] = []
+    recorder = Recorder(
+        book, case.id, progress=lambda what, progress: said.append((what, progress))
+    )
+    before = case.kinds()
+    ledger(recorder).progress("snapshots", Progress(False, "40 %", 0.4))
+    assert said == [("ec2.tag: snapshots", Progress(False, "40 %", 0.4))]
+    assert case.kinds() == before
+    ledger(Recorder(book, case.id)).progress("nobody looks", Progress(True, ""))
+
+
+# Who looks on
+
+
+def test_each_record_of_others_is_told_once_and_those_from_before_never(book: Journal) -> None:
+    case = Case(book)
+    case.ask()
+    told: list[Record] = []
+    recorder = Recorder(book, case.id, listener=told.append)
+
+    own = recorder.append("warning", {"step": "s", "text": "ours"})
+    case.decide(ALICE)
+    recorder.overhear()
+    recorder.overhear()
+    shown = case.ask(round_=2)
+    recorder.show(shown)
+    recorder.overhear()
+    recorder.show(shown)
+    case.decide(BOB)
+    recorder.overhear()
+    recorder.append("incident.started", {"reason": "x"}, ALICE.actor)
+    recorder.overhear()
+
+    assert told[0] == own
+    assert [record.kind for record in told] == [
+        "warning",
+        "gate.decided",
+        "gate.requested",
+        "gate.decided",
+        "incident.started",
+    ]
+
+
+def test_with_many_writing_at_once_each_record_is_still_told_once(book: Journal) -> None:
+    case = Case(book)
+    told: list[int] = []
+    lock = threading.Lock()
+
+    def listen(record: Record) -> None:
+        with lock:
+            told.append(record.seq)
+
+    recorder = Recorder(book, case.id, listener=listen)
+
+    def write(own: bool) -> None:
+        for number in range(20):
+            body = {"step": "s", "text": str(number)}
+            if own:
+                recorder.append("warning", body)
+            else:
+                book.append(case.id, "warning", body, ALICE.actor)
+            recorder.overhear()
+
+    threads = [threading.Thread(target=write, args=(own,)) for own in (True, False) * 3]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    recorder.overhear()
+    assert sorted(told) == list(range(2, 2 + 120))
+
+
+def test_no_change_is_intended_once_somebody_has_aborted(book: Journal) -> None:
+    case = Case(book)
+    recorder = Recorder(book, case.id)
+    written = ledger(recorder)
+    written.intend(CHANGE)
+
+    book.append(case.id, "incident.aborted", {"why": "false alarm"}, ALICE.actor)
+
+    for _ in range(2):
+        with pytest.raises(Interrupted, match=r"ec2:CreateTags was not sent: local:alice has"):
+            written.intend(CHANGE)
+    assert case.kinds().count("change.intent") == 1
+
+
+def test_an_abort_from_before_does_not_keep_an_undo_from_going_on(book: Journal) -> None:
+    case = Case(book)
+    book.append(case.id, "incident.aborted", {"why": "false alarm"}, ALICE.actor)
+    ledger(Recorder(book, case.id), undoes=2).intend(CHANGE)
+    assert case.kinds()[-1] == "change.intent"
+
+
+# Budgets
+
+
+def test_what_was_spent_is_counted_by_account_and_side_and_without_undos(
+    book: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder = Recorder(book, Case(book).id)
+    for _ in range(3):
+        ledger(recorder).intend(CHANGE)
+    ledger(recorder, mode="live").intend(CHANGE)
+    ledger(recorder, undoes=2).intend(CHANGE)
+
+    spent = Spent(book, "simulated")
+    assert spent(ACCOUNT) == 3
+    assert spent("999999999999") == 0
+    # Its own are counted on without reading the journal again.
+    assert spent(ACCOUNT) == 4
+    monkeypatch.setattr(Spent, "_REFRESH", timedelta(0))
+    assert spent(ACCOUNT) == 3
+
+
+def test_what_was_spent_an_hour_ago_counts_no_more(book: Journal) -> None:
+    case = Case(book)
+    number = ledger(Recorder(book, case.id)).intend(CHANGE)
+    body = book.records(case.id)[number - 1].body
+    old = book.records(case.id)[-1].at - timedelta(hours=1, minutes=1)
+    book.append(case.id, "change.intent", body, SYSTEM, at=old)
+    assert Spent(book, "simulated")(ACCOUNT) == 1
+
+
+# Stopping
+
+
+def test_what_hangs_on_a_stop_stops_with_it_and_by_itself() -> None:
+    process = Stop()
+    incident, other = process.hang(), process.hang()
+    step = incident.hang()
+
+    step.set()
+    assert (step.is_set(), incident.is_set()) == (True, False)
+    incident.set()
+    assert (incident.is_set(), other.is_set(), process.is_set()) == (True, False, False)
+    process.set()
+    assert other.is_set()
+    assert process.hang().is_set()
+
+
+def test_a_stop_wakes_whoever_waits_on_what_hangs_on_it() -> None:
+    process = Stop()
+    step = process.hang().hang()
+    woken = threading.Event()
+    waiting = threading.Thread(target=lambda: step.wait(10) and woken.set())
+    waiting.start()
+    process.set()
+    waiting.join(5)
+    assert woken.is_set()
