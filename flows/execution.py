@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -48,7 +48,7 @@ from runbooks.guardrails import Guardrails, Protected
 from runbooks.lookup import MissingValue, holds, resolve, stands
 from runbooks.playbook import Approve, Entry, Manual, Parallel, Playbook, Playbooks, RunStep
 from runbooks.registry import STEPS
-from runbooks.step import StepParams
+from runbooks.step import OnFailure, StepParams
 from runbooks.targets.fact import Fact
 from runbooks.targets.instance import Ec2Instance
 from runbooks.targets.reading import read_instances
@@ -126,22 +126,49 @@ class Planner:
         self._connections = connections
         self._finding = finding
         self.asked: set[str] = set()
-        self._facts: frozenset[type[Fact]] = frozenset(
-            fact for step in playbook.run_steps() for fact in STEPS[step.step].facts
-        )
+        self._facts = _facts_of(playbook.run_steps())
+        self._unread: dict[type[Fact], AwsRefused] = {}
 
     def read(self, refs: Sequence[TargetRef]) -> dict[TargetRef, Ec2Instance]:
-        """The facts of all targets, read together per account and Region."""
+        """The facts of all targets, read together per account and Region.
+
+        Those that only steps look at that may fail, and that AWS refuses, are left out.
+        """
         places = dict.fromkeys(Where(ref.account, ref.region) for ref in refs)
         facts: dict[TargetRef, Ec2Instance] = {}
         for where in places:
             self._connections.ask_identity_early(where.account, where.region)
             there = [ref for ref in refs if (ref.account, ref.region) == _place(where)]
-            reader = PlanningAws(self._connections, where, self.incident, "facts", Once())
-            incident = self.incident.id
-            for target in read_instances(reader, there, self._facts, incident):
-                facts[target.ref] = target
+            facts.update((target.ref, target) for target in self._read_there(where, there))
         return facts
+
+    def _read_there(self, where: Where, refs: Sequence[TargetRef]) -> list[Ec2Instance]:
+        reader = PlanningAws(self._connections, where, self.incident, "facts", Once())
+        incident = self.incident.id
+        try:
+            return read_instances(reader, refs, self._facts, incident)
+        except Throttled:
+            raise
+        except AwsRefused:
+            steps = self.playbook.run_steps()
+            may_fail = [step for step in steps if _on_failure(step) == "continue"]
+            readable = _facts_of(step for step in steps if step not in may_fail)
+        for step in may_fail:
+            try:
+                read_instances(reader, refs, _facts_of([step]), incident)
+                readable |= _facts_of([step])
+            except AwsRefused as error:
+                self._unread.update((fact, error) for fact in STEPS[step.step].facts)
+        return read_instances(reader, refs, readable, incident)
+
+    def require_facts(self, entry: RunStep, target: Ec2Instance) -> None:
+        """Raise ClampdownError where something could not be read that the step looks at."""
+        for fact in STEPS[entry.step].facts:
+            if fact not in target.facts:
+                raise ClampdownError(
+                    f"{entry.id} can't look at what it must know of {target.id}: "
+                    f"{self._unread[fact]}"
+                )
 
     def context(self, target: Ec2Instance, outputs: Mapping[str, Any]) -> dict[str, Any]:
         """The data into which ``${…}`` and ``when`` look."""
@@ -196,6 +223,7 @@ class Planner:
         if entry.when is not None and not holds(entry.when, context):
             why = f"not {entry.when}"
             return PlannedStep(entry.id, entry.step, target.ref.arn, gate, (), skipped=why)
+        self.require_facts(entry, target)
         where = Where(target.ref.account, target.ref.region)
         aws = PlanningAws(self._connections, where, self.incident, entry.id, once)
         STEPS[entry.step]().contain(aws, target, self.params(entry, context))
@@ -239,7 +267,7 @@ class Planner:
         try:
             return self.plan_step(entry, target, gate, outputs, once)
         except ClampdownError as error:
-            if entry.on_failure_or_default(STEPS[entry.step]) == "stop":
+            if _on_failure(entry) == "stop":
                 raise
             warning = f"{entry.id} can't be planned: {error}"
             return PlannedStep(entry.id, entry.step, target.ref.arn, gate, (), warnings=(warning,))
@@ -446,7 +474,7 @@ class Execution:
                 raise error
         if errors:
             self.failures.extend(f"{entry.id}: {error}" for error in errors)
-            if entry.on_failure_or_default(STEPS[entry.step]) == "stop":
+            if _on_failure(entry) == "stop":
                 refused = any(isinstance(error, Refused) for error in errors)
                 raise (StepRefused if refused else StepFailed)(
                     f"{entry.id} failed: {errors[0]}",
@@ -528,6 +556,7 @@ class Execution:
         self, entry: RunStep, ref: TargetRef, ledger: JournalLedger, stop: Stop
     ) -> dict[str, Any]:
         target = self.facts[ref]
+        self.planner.require_facts(entry, target)
         params = self.planner.params(entry, self.planner.context(target, self.outputs))
         if is_pending(params.model_dump()):
             raise ClampdownError(
@@ -603,7 +632,7 @@ class Execution:
                 try:
                     look = partial(self._verify_one, entry, self.facts[ref], record=last)
                     await self._in_thread(look)
-                except NotContained as error:
+                except ClampdownError as error:
                     if last:
                         failed.append((entry, error))
                     else:
@@ -620,10 +649,10 @@ class Execution:
                     self._not_verified(entry, ref, error)
                     failed.append((entry, error))
         self.failures.extend(f"{entry.id}: {error}" for entry, error in failed)
-        if any(entry.on_failure_or_default(STEPS[entry.step]) == "stop" for entry, _ in failed):
+        if any(_on_failure(entry) == "stop" for entry, _ in failed):
             errors = "; ".join(f"{entry.id}: {error}" for entry, error in failed)
             raise NotContained(
-                f"Not contained, although every call was made: {errors}",
+                f"Not contained when it was looked at again: {errors}",
                 advice="Somebody may be reverting it: look at CloudTrail, then resume.",
             )
 
@@ -632,8 +661,9 @@ class Execution:
         where = Where(target.ref.account, target.ref.region)
         reader = PlanningAws(self.around.connections, where, self.context, entry.id, Once())
         try:
+            self.planner.require_facts(entry, target)
             STEPS[entry.step]().verify(reader, target, params)
-        except NotContained as error:
+        except ClampdownError as error:
             if record:
                 self._not_verified(entry, target.ref, error)
             raise
@@ -896,6 +926,14 @@ def _covered(before: Plan, after: PlannedStep) -> bool:
         any(matches(known.call, change.call) for known in allowed)
         for change in (*after.changes, *after.contingent)
     )
+
+
+def _facts_of(steps: Iterable[RunStep]) -> frozenset[type[Fact]]:
+    return frozenset(fact for step in steps for fact in STEPS[step.step].facts)
+
+
+def _on_failure(entry: RunStep) -> OnFailure:
+    return entry.on_failure_or_default(STEPS[entry.step])
 
 
 def _resolve(value: Any, context: Mapping[str, Any]) -> Any:

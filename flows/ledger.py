@@ -19,6 +19,9 @@ from runbooks.targets.reference import TargetRef
 Listener = Callable[[Record], None]
 ProgressListener = Callable[[str, Progress], None]
 
+# A terminal that is closed, or a pipe that nobody reads any more, stops no containment.
+_NO_LONGER_SHOWN = (OSError, ValueError)
+
 
 class Recorder:
     """Appends an incident's records, and lets whoever shows them know."""
@@ -45,8 +48,7 @@ class Recorder:
         with self._lock:
             record = self.journal.append(self.incident, kind, body, actor)
             self._own.add(record.seq)
-        if self._listener:
-            self._listener(record)
+        self._tell(record)
         return record
 
     def show(self, record: Record) -> None:
@@ -55,8 +57,7 @@ class Recorder:
             if record.seq <= self._heard:
                 return
             self._own.add(record.seq)
-        if self._listener:
-            self._listener(record)
+        self._tell(record)
 
     def overhear(self) -> Record | None:
         """Tell of what others wrote meanwhile, each once; return their wish to abort, if any."""
@@ -70,13 +71,22 @@ class Recorder:
             self._aborted = self._aborted or (aborts[0] if aborts else None)
             aborted = self._aborted
         for record in foreign:
-            if self._listener:
-                self._listener(record)
+            self._tell(record)
         return aborted
 
     def progress(self, what: str, progress: Progress) -> None:
         if self._progress:
-            self._progress(what, progress)
+            try:
+                self._progress(what, progress)
+            except _NO_LONGER_SHOWN:
+                self._progress = None
+
+    def _tell(self, record: Record) -> None:
+        if self._listener:
+            try:
+                self._listener(record)
+            except _NO_LONGER_SHOWN:
+                self._listener = None
 
 
 class JournalLedger:
@@ -105,11 +115,7 @@ class JournalLedger:
         self.changes = 0
 
     def intend(self, change: Change) -> int:
-        if (abort := self._recorder.overhear()) is not None:
-            raise Interrupted(
-                f"{change.call.action} was not sent: {abort.actor.id} has aborted the incident."
-            )
-        self.changes += 1
+        self._refuse_if_aborted(change)
         body = {
             "step": self._step,
             "target": ref_to_json(self._target),
@@ -117,7 +123,21 @@ class JournalLedger:
             "change": change.to_json(),
             "undoes": self._undoes,
         }
-        return self._recorder.append("change.intent", body).seq
+        number = self._recorder.append("change.intent", body).seq
+        try:
+            # Looked at again now that the intent has its place: no abort before it is missed.
+            self._refuse_if_aborted(change)
+        except Interrupted as interrupted:
+            self.failed(number, interrupted)
+            raise
+        self.changes += 1
+        return number
+
+    def _refuse_if_aborted(self, change: Change) -> None:
+        if (abort := self._recorder.overhear()) is not None:
+            raise Interrupted(
+                f"{change.call.action} was not sent: {abort.actor.id} has aborted the incident."
+            )
 
     def done(self, intent: int, request_id: str, identifiers: Mapping[str, Any]) -> None:
         self._outcome(intent, "done", request_id=request_id, identifiers=dict(identifiers))

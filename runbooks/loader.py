@@ -28,6 +28,8 @@ from runbooks.playbook import (
     Parallel,
     Playbook,
     Playbooks,
+    ProtectedArn,
+    ProtectedTag,
     Route,
     RouteMatch,
     RunStep,
@@ -387,6 +389,10 @@ def json_schema(steps: Mapping[str, type[AnyStep]] = STEPS) -> dict[str, Any]:
     schema = Playbooks.model_json_schema(by_alias=True)
     schema["properties"].pop("digest", None)
     definitions = schema["$defs"]
+    for model in (schema, *definitions.values()):
+        for field in model.get("properties", {}).values():
+            if "patternProperties" in field:
+                field["additionalProperties"] = False
     step = definitions["RunStep"]
     step["required"] = ["step"]
     step["properties"]["step"] = {"enum": sorted(steps), "type": "string"}
@@ -466,10 +472,8 @@ def _real_path(loc: tuple[Any, ...], source: Source) -> Where:
     return path
 
 
-_UNION_MEMBERS = {model.__name__ for model in (*ENTRY_KEYS.values(),)} | {
-    "ProtectedTag",
-    "ProtectedArn",
-}
+_RULES: dict[str, type[BaseModel]] = {"ProtectedTag": ProtectedTag, "ProtectedArn": ProtectedArn}
+_UNION_MEMBERS = {*(model.__name__ for model in ENTRY_KEYS.values()), *_RULES}
 
 
 def _wrong_alternative(item: Any, data: Any) -> bool:
@@ -477,22 +481,22 @@ def _wrong_alternative(item: Any, data: Any) -> bool:
     for position, part in enumerate(item["loc"]):
         if part not in _UNION_MEMBERS:
             continue
-        before = _real_path_of(item["loc"][:position], data)
-        node = _at(data, before)
-        if not isinstance(node, dict):
-            return bool(part != "RunStep")
-        return bool(part != _meant(node))
+        node = _at(data, _real_path_of(item["loc"][:position], data))
+        meant = _meant_rule(node) if part in _RULES else _meant(node)
+        return bool(part != meant)
     return False
 
 
-def _meant(node: Mapping[str, Any]) -> str:
+def _meant_rule(node: Any) -> str:
+    return "ProtectedArn" if isinstance(node, dict) and "arn" in node else "ProtectedTag"
+
+
+def _meant(node: Any) -> str:
+    if not isinstance(node, dict):
+        return "RunStep"
     for key, model in ENTRY_KEYS.items():
         if key in node:
             return model.__name__
-    if "arn" in node:
-        return "ProtectedArn"
-    if "tag" in node:
-        return "ProtectedTag"
     return _closest_entry(node)
 
 
@@ -545,8 +549,9 @@ def _model_at(path: Where, data: Any) -> type[BaseModel]:
     for part in reversed(parent):
         if part == "steps":
             node = _at(data, parent)
-            meant = _meant(node) if isinstance(node, dict) else "RunStep"
-            return {model.__name__: model for model in ENTRY_KEYS.values()}.get(meant, RunStep)
+            return {model.__name__: model for model in ENTRY_KEYS.values()}[_meant(node)]
+        if part == "protected":
+            return _RULES[_meant_rule(_at(data, parent))]
         if isinstance(part, str) and part in _MODELS:
             return _MODELS[part]
     return Playbooks
@@ -580,8 +585,17 @@ _KINDS = {
 }
 
 
+def _name(path: Where) -> str:
+    """What the value is called: an item of a list by the list's name and its index."""
+    if not path:
+        return "the file"
+    if isinstance(path[-1], int) and len(path) > 1:
+        return f"{path[-2]}[{path[-1]}]"
+    return str(path[-1])
+
+
 def _sentence(item: Any, path: Where) -> str:
-    name = str(path[-1]) if path else "the file"
+    name = _name(path)
     kind, context = item["type"], item.get("ctx", {})
     shown = "nothing" if item["input"] is None else repr(item["input"])[:80]
     if kind in _KINDS:
@@ -612,7 +626,7 @@ def _expected(name: str) -> str:
         "arn": "; it is an ARN or a glob of one",
         "id": "; letters, digits, dots, dashes and underscores, beginning with a letter",
     }
-    if name.isdigit():
+    if name.startswith("regions["):
         return "; it is a Region such as eu-west-1"
     return hints.get(name, "")
 

@@ -9,9 +9,10 @@ from runbooks.errors import InvalidInput
 
 _INSTANCE_ID = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
 _INSTANCE_ARN = re.compile(
-    r"arn:(aws|aws-cn|aws-us-gov):ec2:([a-z]{2}(?:-[a-z]+)+-\d):(\d{12}):instance/(i-[0-9a-f]+)"
+    r"arn:(aws|aws-cn|aws-us-gov):ec2:([a-z]{2}(?:-[a-z]+)+-\d):(\d{12}):instance/(i-[0-9a-f]+)",
+    re.ASCII,
 )
-_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d")
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d", re.ASCII)
 
 
 @dataclass(frozen=True, order=True)

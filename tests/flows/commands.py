@@ -168,8 +168,11 @@ class Commands:
         text = yaml.safe_dump({**_playbooks(), **changes}, sort_keys=False)
         self.playbooks.write_text(text, encoding="utf-8")
 
-    def ship_playbooks(self) -> None:
-        """The playbooks that Clampdown ships, with whoever runs the tests as every approver."""
+    def ship_playbooks(self, **params: Mapping[str, Any]) -> None:
+        """The playbooks that Clampdown ships, with whoever runs the tests as every approver.
+
+        ``params`` are parameters by step, with ``_`` for the dot.
+        """
         data = yaml.safe_load((ROOT / "playbooks.yaml").read_text(encoding="utf-8"))
         for group in data["approvers"].values():
             group["local_users"] = [ME]
@@ -177,10 +180,12 @@ class Commands:
             for entry in playbook["steps"]:
                 if "approve" in entry:
                     entry["approve"]["distinct_from"] = []
+                if given := params.get(entry.get("step", "").replace(".", "_")):
+                    entry["with"] = dict(given)
         self.write_playbooks(**data)
 
     def finding(self, stage: Stage, sample: str = EVENT, **fields: Any) -> Path:
-        """A sample event about the stage's victim; ``fields`` replace those of its detail."""
+        """A sample event about the stage's victim; ``fields`` are put over those of its detail."""
         ids = stage.world.ids
         event: Any = write_sample(
             SAMPLES / sample,
@@ -190,7 +195,10 @@ class Commands:
             private_ip=ids["victim_ip"],
             network_interface_id=ids["victim_eni"],
         )
-        event["detail"] |= fields
+        detail = event["detail"]
+        if "id" in fields:
+            detail["arn"] = detail["arn"].replace(detail["id"], fields["id"])
+        detail |= fields
         return self.write("finding.json", event)
 
     def write(self, name: str, document: Any) -> Path:

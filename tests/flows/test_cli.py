@@ -148,7 +148,6 @@ def test_errors_are_one_document_with_json_too(clampdown: Commands) -> None:
         ["no-such-command"],
         ["run"],
         ["run", "contain"],
-        ["run", "contain", "--target"],
         ["plan", "contain", "--target", "i-0123456789abcdef0", "--no-such-option"],
         ["deny", "inc-20260101-abcdef", "contain"],
         ["journal", "no-such-command"],
@@ -515,7 +514,7 @@ def test_a_sample_finding_is_refused_live(live: Commands, trap: dict[str, str]) 
         (b"not JSON", "JSON"),
         (b'{"detail": {', "JSON"),
         ("{}".encode("utf-16"), "there is nothing in it"),
-        (b"\x00" * 10, "JSON"),
+        (b"\x00" * 10, "is not text"),
         (b"[1, 2]", "object"),
     ],
     ids=["missing", "empty", "no members", "text", "cut off", "UTF-16", "zeros", "numbers"],
@@ -544,15 +543,14 @@ def test_what_a_finding_says_can_not_control_the_terminal(
     clampdown: Commands, stage: Stage
 ) -> None:
     evil = "\x1b[2J\x1b]0;owned\x07\r\n   0.00 ✓ all is well \u202e"
-    finding = clampdown.finding(stage, title=evil, id=f"abc{evil}", description=evil)
+    finding = clampdown.finding(stage, title=evil, description=evil)
 
-    ended = clampdown("respond", "--finding", str(finding), "--without-prefect", "--calls")
-    shown = [ended.out, ended.err]
-    if ended.code == 0:
-        shown += [clampdown(view, ended.incident).out for view in ("status", "timeline")]
-        shown += [clampdown("incidents").out]
+    reason = ["--reason", evil, "--finding", str(finding), "--calls"]
+    ended = preserve(clampdown, stage, *reason)
+    views = [clampdown(view, ended.incident).out for view in ("status", "timeline")]
 
-    for text in shown:
+    assert ended.code == 0
+    for text in (ended.out, ended.err, clampdown("incidents").out, *views):
         assert not any(letter in text for letter in "\x1b\x07\r\u202e")
         assert "\n   0.00 ✓ all is well" not in text
 

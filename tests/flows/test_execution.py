@@ -404,6 +404,29 @@ def test_evidence_that_can_not_even_be_planned_does_not_block_the_rest(
     assert any("can't be planned" in warning for warning in started.incident.warnings)
 
 
+def test_facts_that_can_not_be_read_keep_only_those_from_running_that_look_at_them(
+    scene: Scene,
+) -> None:
+    scene.write(f"- step: ec2.protect\n{TWO_OR_STOP}")
+    scene.fault("DescribeInstanceAttribute", code="UnauthorizedOperation", status=403)
+    started = scene.run()
+    assert started.incident.status == "incomplete"
+    assert statuses(started.incident) == {"ec2.protect": "failed", "two": "done"}
+    assert "ec2:DescribeInstanceAttribute" in started.incident.error
+    assert scene.changes() == ["CreateTags"]
+
+    scene.aws.clear_faults()
+    assert scene.resume(started.incident.id).incident.status == "contained"
+
+
+def test_facts_that_can_not_be_read_stop_what_relies_on_them(scene: Scene) -> None:
+    scene.write(f"- {{step: ec2.protect, on_failure: stop}}\n{TWO}")
+    scene.fault("DescribeInstanceAttribute", code="UnauthorizedOperation", status=403)
+    started = scene.run()
+    assert started.incident.status == "failed"
+    assert scene.changes() == []
+
+
 def test_a_step_never_sends_what_an_earlier_one_should_have_returned(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -690,13 +713,11 @@ def test_a_target_that_is_gone_keeps_nobody_from_the_others(scene: Scene) -> Non
     bystander = scene.world.ids["bystander"]
 
     def terminate(record: Record) -> None:
-        if scene.tags(bystander).get("one"):
-            scene.ec2().terminate_instances(InstanceIds=[bystander])
+        scene.ec2().terminate_instances(InstanceIds=[bystander])
 
-    scene.at_once("step.finished", terminate, times=2)
-    waiting = scene.run(scene.world.victim, bystander, wait=False)
+    scene.at_once("gate.requested", terminate)
     scene.decides(times=2)
-    started = scene.resume(waiting.incident.id)
+    started = scene.run(scene.world.victim, bystander)
 
     assert started.incident.status == "incomplete"
     assert bystander in started.incident.error

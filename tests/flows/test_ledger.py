@@ -140,6 +140,24 @@ def test_each_record_of_others_is_told_once_and_those_from_before_never(book: Jo
     ]
 
 
+@pytest.mark.parametrize("error", [BrokenPipeError(), ValueError("I/O on a closed file")])
+def test_who_looks_on_and_goes_away_stops_nothing(book: Journal, error: Exception) -> None:
+    case = Case(book)
+    shown: list[object] = []
+
+    def closed(*what: object) -> None:
+        shown.append(what)
+        raise error
+
+    recorder = Recorder(book, case.id, listener=closed, progress=closed)
+    written = ledger(recorder)
+    for _ in range(2):
+        written.done(written.intend(CHANGE), "req-1", {})
+        written.progress("snapshots", Progress(False, "40 %", 0.4))
+    assert case.kinds()[1:] == ["change.intent", "change.outcome"] * 2
+    assert len(shown) == 2
+
+
 def test_with_many_writing_at_once_each_record_is_still_told_once(book: Journal) -> None:
     case = Case(book)
     told: list[int] = []
@@ -181,6 +199,24 @@ def test_no_change_is_intended_once_somebody_has_aborted(book: Journal) -> None:
         with pytest.raises(Interrupted, match=r"ec2:CreateTags was not sent: local:alice has"):
             written.intend(CHANGE)
     assert case.kinds().count("change.intent") == 1
+
+
+def test_an_abort_at_the_very_moment_of_an_intent_is_not_missed(book: Journal) -> None:
+    case = Case(book)
+    appended = book.append
+
+    class Racing(Recorder):
+        def append(self, kind: str, body: Any, actor: Any = SYSTEM) -> Record:
+            if kind == "change.intent":
+                appended(case.id, "incident.aborted", {"why": "false alarm"}, ALICE.actor)
+            return super().append(kind, body, actor)
+
+    written = ledger(Racing(book, case.id))
+    with pytest.raises(Interrupted, match="has aborted the incident"):
+        written.intend(CHANGE)
+    assert case.kinds()[1:] == ["incident.aborted", "change.intent", "change.outcome"]
+    assert case.last("change.outcome").body["status"] == "failed"
+    assert written.changes == 0
 
 
 def test_an_abort_from_before_does_not_keep_an_undo_from_going_on(book: Journal) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -134,10 +135,11 @@ def test_any_value_comes_out_as_it_is(value: Any) -> None:
 @given(TEXT | st.sampled_from(ROOTS).flatmap(lambda root: TEXT.map(lambda text: f"{root}.{text}")))
 def test_any_path_is_found_or_missing(path: str) -> None:
     for value in (f"${{{path}}}", f"x ${{{path}}}"):
-        try:
-            resolve(value, CONTEXT)
-        except InvalidInput as error:
-            assert isinstance(error, MissingValue) or "can't stand within text" in str(error)
+        # Anything else that were raised would fail this test.
+        with suppress(MissingValue):
+            found = resolve(value, CONTEXT) if value[0] == "$" else None
+            if not isinstance(found, dict | list):
+                resolve(value, CONTEXT)
     parts = segments(path)
     assert parts is None or isinstance(parts[0], str)
 
@@ -249,10 +251,8 @@ def test_any_condition_is_evaluated_or_refused_in_words(expression: str) -> None
     if expression_fault(expression):
         return
     assert stands(expression, {})[1]
-    try:
-        holds(expression, CONTEXT)
-    except InvalidInput as error:
-        assert "can't be evaluated" in str(error)
+    with suppress(InvalidInput):
+        assert holds(expression, CONTEXT) in {True, False}
 
 
 def test_a_gate_stands_where_what_is_within_a_list_or_function_is_unknown() -> None:

@@ -50,7 +50,7 @@ def data(document: str) -> Any:
         ("'7'", "7"),
         ('"0123"', "0123"),
         ("'true'", "true"),
-        ("|\n  two\n  lines", "two\nlines"),
+        ("|\n  two\n  lines", "two\nlines\n"),
         ("[]", []),
         ("{}", {}),
         ("é🔒", "é🔒"),

@@ -233,7 +233,7 @@ def _roles() -> None:
     make = Role.create_from_cloudformation_json.__func__
 
     def create(
-        cls: Any, name: str, resource: Any, account_id: str, region_name: str, **more: Any
+        cls: Any, /, name: str, resource: Any, account_id: str, region_name: str, **more: Any
     ) -> Any:
         given = dict(resource["Properties"])
         given["Tags"] = {tag["Key"]: tag for tag in given.get("Tags", [])}

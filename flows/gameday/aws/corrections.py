@@ -11,6 +11,8 @@ _ENVIRONMENT = {
     # The 600 public images that moto brings along own 1,300 snapshots.
     "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
     "MOTO_IAM_LOAD_MANAGED_POLICIES": "false",
+    # "InvalidAMIID.NotFound" (EC2 error codes).
+    "MOTO_ENABLE_AMI_VALIDATION": "true",
     "MOTO_ALLOW_NONEXISTENT_REGION": "false",
 }
 _applied = False
@@ -26,7 +28,7 @@ def apply() -> None:
     Raises WrongMoto where another version is installed: the corrections reach into moto's own
     classes, and would silently do nothing, or harm, in another.
     """
-    global _applied  # noqa: PLW0603
+    global _applied
     if _applied:
         return
     installed = version("moto")

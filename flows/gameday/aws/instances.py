@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from flows.gameday.aws import settings
 from flows.gameday.aws.errors import ec2_error
 
 _ID = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
@@ -33,6 +34,7 @@ def correct() -> None:
     _attributes()
     _metadata_options()
     _ids()
+    _launches()
     _life()
 
 
@@ -159,8 +161,58 @@ def _ids() -> None:
     EC2Backend.get_reservations_by_instance_ids = get_reservations_by_instance_ids
 
 
-def _life() -> None:
+def _launches() -> None:
     from moto.ec2.models import EC2Backend
+    from moto.ec2.responses.instances import InstanceResponse
+
+    run = EC2Backend.run_instances
+
+    def run_instances(self: Any, image_id: str, *arguments: Any, **named: Any) -> Any:
+        template = named.get("launch_template")
+        data = self._get_template_from_args(template).data if template else {}
+        kind = named.get("instance_type")
+        if named.get("is_instance_type_default"):
+            kind = data.get("InstanceType", kind)
+        if kind in settings.SETTINGS.no_capacity:
+            # "InsufficientInstanceCapacity" (EC2 User Guide, "Troubleshoot instance launch issues").
+            raise ec2_error(
+                "InsufficientInstanceCapacity",
+                f"We currently do not have sufficient {kind} capacity in the Availability Zone you "
+                "requested.",
+            )
+        # An instance launched from a launch template has the template's instance profile and
+        # metadata options (RequestLaunchTemplateData).
+        if data.get("MetadataOptions"):
+            options = {**data["MetadataOptions"], **(named.get("metadata_options") or {})}
+            named["metadata_options"] = options
+        reservation = run(self, image_id, *arguments, **named)
+        profile = data.get("IamInstanceProfile") or {}
+        own = named.get("iam_instance_profile_name") or named.get("iam_instance_profile_arn")
+        for instance in reservation.instances:
+            # Block devices are added to the image's own ones (RunInstances, BlockDeviceMappings).
+            if instance.root_device_name not in instance.block_device_mapping:
+                instance.setup_defaults()
+            if profile and not own:
+                self.associate_iam_instance_profile(
+                    instance.id, profile.get("Name"), profile.get("Arn")
+                )
+        return reservation
+
+    EC2Backend.run_instances = run_instances
+
+    run_called = InstanceResponse.run_instances
+
+    def run_instances_called(self: Any) -> Any:
+        answer = run_called(self)
+        protected = str(self._get_param("DisableApiTermination")).lower() == "true"
+        for instance in answer.result.instances:
+            instance.disable_api_termination = protected
+        return answer
+
+    InstanceResponse.run_instances = run_instances_called
+
+
+def _life() -> None:
     from moto.ec2.models.instances import Instance
 
     # DescribeInstances says InstanceLifecycle: spot of a Spot Instance.
@@ -172,27 +224,6 @@ def _life() -> None:
         self.ec2_backend.attach_volume(volume.id, self.id, self.root_device_name, True)
 
     Instance.setup_defaults = setup_defaults
-
-    # An instance launched from a launch template has the template's instance profile and metadata
-    # options (RequestLaunchTemplateData).
-    run = EC2Backend.run_instances
-
-    def run_instances(self: Any, *arguments: Any, **named: Any) -> Any:
-        template = named.get("launch_template")
-        data = self._get_template_from_args(template).data if template else {}
-        if data.get("MetadataOptions"):
-            options = {**data["MetadataOptions"], **(named.get("metadata_options") or {})}
-            named["metadata_options"] = options
-        reservation = run(self, *arguments, **named)
-        profile = data.get("IamInstanceProfile")
-        own = named.get("iam_instance_profile_name") or named.get("iam_instance_profile_arn")
-        for instance in reservation.instances if profile and not own else []:
-            self.associate_iam_instance_profile(
-                instance.id, profile.get("Name"), profile.get("Arn")
-            )
-        return reservation
-
-    EC2Backend.run_instances = run_instances
 
     # An interface that isn't deleted on termination is available again afterwards.
     terminate = Instance.terminate

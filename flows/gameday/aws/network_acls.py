@@ -34,6 +34,12 @@ def correct() -> None:
         self: Any, network_acl_id: str, rule_number: int, *rest: Any, **named: Any
     ) -> Any:
         acl = self.get_network_acl(network_acl_id)
+        if rule_number != _LAST and not 1 <= int(rule_number) < _LAST:
+            # "Constraints: Positive integer from 1 to 32766" (CreateNetworkAclEntry).
+            raise ec2_error(
+                "InvalidParameterValue",
+                f"Value ({rule_number}) for parameter ruleNumber is invalid.",
+            )
         egress = named["egress"] if "egress" in named else rest[2]
         same_way = [
             entry

@@ -117,6 +117,7 @@ class SimulatedAws:
             stack_seconds=self.stack_seconds,
             health_seconds=self.health_seconds,
             snapshots_fail=False,
+            no_capacity=(),
             groups_per_vpc=self.groups_per_vpc,
             seed=self.seed,
         )
@@ -201,6 +202,8 @@ class SimulatedAws:
             _cut(environ)
         length = int(environ.get("CONTENT_LENGTH") or 0)
         body = environ["wsgi.input"].read(length) if length else b""
+        if len(body) < length:
+            _cut(environ)  # The caller died while asking.
         if environ["PATH_INFO"].startswith(CONTROL):
             status, answer = self._control(environ["REQUEST_METHOD"], environ["PATH_INFO"], body)
             start(status, _headers(answer, "application/json"))

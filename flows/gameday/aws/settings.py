@@ -17,7 +17,8 @@ class Settings(BaseModel):
     progress. ``health_seconds`` is how long a load balancer can't reach an instance before its
     Auto Scaling group terminates and replaces it; with 0 that never happens.
 
-    ``snapshots_fail`` has the snapshots that are taken from now on end in ``error``.
+    ``snapshots_fail`` has the snapshots that are taken from now on end in ``error``, and
+    ``no_capacity`` are the instance types of which none can be launched.
     ``groups_per_vpc`` is the quota of security groups in a VPC. ``seed`` makes the ids of
     resources the same in every run; it counts from the next reset on.
     """
@@ -30,6 +31,7 @@ class Settings(BaseModel):
     stack_seconds: float = Field(default=0.0, ge=0)
     health_seconds: float = Field(default=0.0, ge=0)
     snapshots_fail: bool = False
+    no_capacity: tuple[str, ...] = ()
     # "VPC security groups per Region: 2,500" is the quota closest to one per VPC (Amazon VPC
     # quotas); a test lowers it.
     groups_per_vpc: int = Field(default=2500, ge=1)

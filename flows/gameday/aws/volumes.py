@@ -13,6 +13,7 @@ def correct() -> None:
     """Have volumes keep what their snapshot had, and refuse attachments that AWS refuses."""
     _restored()
     _attached()
+    _deleted_on_termination()
 
 
 def require_zone(backend: Any, name: str) -> None:
@@ -129,3 +130,14 @@ def _attachable(volume: Any, instance: Any, device: str) -> None:
             "InvalidParameterValue",
             f"Invalid value '{device}' for unixDevice. Attachment point {device} is already in use",
         )
+
+
+def _deleted_on_termination() -> None:
+    from moto.ec2.models.elastic_block_store import VolumeAttachment
+
+    def delete_on_termination(attachment: Any) -> bool:
+        device = attachment.instance.block_device_mapping.get(attachment.device)
+        return bool(device and device.delete_on_termination)
+
+    # VolumeAttachment.DeleteOnTermination; moto has it in DescribeInstances only.
+    VolumeAttachment.delete_on_termination = property(delete_on_termination)

@@ -452,6 +452,32 @@ def test_the_deny_all_profile_stays_as_long_as_another_incident_needs_it(stage: 
     assert CONTAINED_PROFILE not in stage.state()["iam"]["roles"]
 
 
+def test_undo_of_creations_that_were_never_sent_leaves_what_another_incident_made(
+    stage: Stage, incident: Incident
+) -> None:
+    planned = [
+        change
+        for change in incident.plan(ContainCredentials, stage.world.victim).changes
+        if change.call.operation in {"create_role", "create_instance_profile"}
+    ]
+    iam, theirs = stage.client("iam"), [{"Key": "clampdown:incident", "Value": "inc-other"}]
+    iam.create_role(
+        RoleName=CONTAINED_PROFILE,
+        AssumeRolePolicyDocument=planned[0].call.params["AssumeRolePolicyDocument"],
+        Tags=theirs,
+    )
+    incident.undo(MemoryLedger(intents=planned))
+    iam.create_instance_profile(InstanceProfileName=CONTAINED_PROFILE, Tags=theirs)
+    incident.undo(MemoryLedger(intents=planned))
+    iam.add_role_to_instance_profile(
+        InstanceProfileName=CONTAINED_PROFILE, RoleName=CONTAINED_PROFILE
+    )
+    incident.undo(MemoryLedger(intents=planned))
+
+    assert len(planned) == 2
+    assert stage.state()["iam"]["profiles"][CONTAINED_PROFILE] == [CONTAINED_PROFILE]
+
+
 def test_undo_leaves_a_deny_all_profile_that_was_there_before(stage: Stage) -> None:
     first, second = Incident(stage.url), Incident(stage.url, id="inc-20260102-fedcba")
     run(first, "victim", stage)
@@ -486,6 +512,13 @@ def test_a_note_that_leads_nowhere_keeps_nothing_from_being_contained(
     )
 
     assert run(incident, "standalone", stage).intents == []
+    # IAM answers a name that can't be one with an error (ValidationError).
+    asked = {
+        call.parameters["InstanceProfileName"]
+        for call in stage.aws.calls
+        if call.operation == "GetInstanceProfile"
+    }
+    assert asked <= {CONTAINED_PROFILE, "gone-profile"}
 
 
 def test_a_forged_note_does_not_hide_the_profile_that_the_instance_has(
