@@ -343,6 +343,7 @@ def undo(
     as_json: AsJson = False,
 ) -> None:
     """Take back what an incident changed, the last change first. Evidence stays."""
+    from flows.console.terminal import counted
     from flows.identity import local_identity
 
     responder = _responder(playbooks, simulate, None, show=not as_json)
@@ -359,7 +360,8 @@ def undo(
             }
         )
     else:
-        typer.echo(f"{undone.taken_back} changes taken back with {undone.calls} calls.")
+        taken, calls = counted(undone.taken_back, "change"), counted(undone.calls, "call")
+        typer.echo(f"{incident}: {taken} taken back with {calls}.")
         for kept in undone.kept:
             typer.echo(f"kept: {kept}")
         for failure in undone.failures:
@@ -413,8 +415,10 @@ def permissions(
 
 @app.command()
 def sandbox(
-    port: Annotated[int, typer.Option("--port", help="0 takes a free one.")] = 0,
-    latency: Annotated[int, typer.Option("--latency", help="Milliseconds added to calls.")] = 0,
+    port: Annotated[int, typer.Option("--port", help="0 takes a free one.", min=0, max=65_535)] = 0,
+    latency: Annotated[
+        int, typer.Option("--latency", help="Milliseconds added to calls.", min=0)
+    ] = 0,
     playbooks: PlaybooksFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -458,7 +462,7 @@ def reap(
 
 @app.command()
 def ui(
-    port: Annotated[int, typer.Option("--port")] = 4200,
+    port: Annotated[int, typer.Option("--port", min=1, max=65_535)] = 4200,
     playbooks: PlaybooksFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -533,8 +537,11 @@ def journal_export(
     if output is None:
         export(journal, incident, form=kind, out=sys.stdout)
         return
-    with output.open("w", encoding="utf-8", newline="") as file:
-        export(journal, incident, form=kind, out=file)
+    try:
+        with output.open("w", encoding="utf-8", newline="") as file:
+            export(journal, incident, form=kind, out=file)
+    except OSError as error:
+        raise InvalidInput(f"{output} can't be written: {error.strerror}.") from error
 
 
 def main() -> None:

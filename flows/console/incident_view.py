@@ -91,7 +91,8 @@ def sentence(record: Record) -> str:
             mode = f"simulated at {body['simulate']}" if body["simulate"] else "LIVE"
             targets = ", ".join(item["id"] for item in body["targets"])
             verb = "proposed" if body["proposed"] else "opened"
-            return f"{verb}: {body['playbook']} on {targets} ({mode}) {body['reason']}".strip()
+            what = f"{verb} {record.incident}: {body['playbook']} on {targets} ({mode})"
+            return f"{what} {body['reason']}".strip()
         case "incident.started":
             return f"started: {body['reason']}"
         case "incident.waiting":

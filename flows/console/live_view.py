@@ -10,7 +10,7 @@ from rich.console import Console
 from flows.approvals import SYSTEM
 from flows.console.incident_view import sentence
 from flows.console.plan_view import show_plan
-from flows.console.terminal import shown
+from flows.console.terminal import counted, shown
 from flows.journal.record import Record
 from runbooks.aws import Progress
 from runbooks.calls import Plan
@@ -70,8 +70,10 @@ class LiveView:
         elif record.kind == "gate.requested":
             self._gate(record)
         elif record.kind not in _QUIET:
-            people = record.actor.id != SYSTEM.id
-            self._line("▸" if people else "·", sentence(record), "bold" if people else "")
+            if record.actor.id == SYSTEM.id:
+                self._line("·", sentence(record), "")
+            else:
+                self._line("▸", f"{record.actor.id}: {sentence(record)}", "bold")
 
     def _finished(self, record: Record) -> None:
         body = record.body
@@ -84,7 +86,7 @@ class LiveView:
         elif body["status"] == "skipped":
             self._line("-", f"{body['step']} on {target}: left out, {body['error']}", "dim")
         else:
-            done = f"{count} changes" if count else "nothing to change"
+            done = counted(count, "change") if count else "nothing to change"
             self._line("✓", f"{body['step']} on {target}: {done}", "green")
 
     def _gate(self, record: Record) -> None:

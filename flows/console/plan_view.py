@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from flows.console.terminal import shown
+from flows.console.terminal import counted, shown
 from runbooks.calls import Change, Keep, Plan, PlannedStep
 
 
@@ -32,7 +32,7 @@ def _show_step(out: Console, step: PlannedStep, *, many: bool, calls: bool) -> N
     if step.skipped:
         out.print(shown(f"\n  {step.id}{where}: left out, {step.skipped}", "dim"))
         return
-    amount = f"{len(step.changes)} changes" if step.changes else "nothing to change"
+    amount = counted(len(step.changes), "change") if step.changes else "nothing to change"
     out.print(shown(f"\n  {step.id}{where}: {amount}", "bold"))
     for change in step.changes:
         _show_change(out, change, "", calls=calls)

@@ -41,3 +41,8 @@ def shown(text: object, style: str = "") -> Text:
         for letter in inner
     )
     return Text(f"{before}{plain}{after}", style=style)
+
+
+def counted(number: int, what: str) -> str:
+    """``1 change``, ``2 changes``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import threading
 from datetime import timedelta
 from typing import TextIO
@@ -25,6 +26,8 @@ def serve_sandbox(*, port: int, latency: timedelta, as_json: bool, out: TextIO) 
     Raises ClampdownError where the port is taken.
     """
     try:
+        # werkzeug would say the same, in words of its own and on standard error.
+        socket.create_server(("127.0.0.1", port)).close()
         aws = SimulatedAws(
             port=port,
             snapshot_seconds=SNAPSHOT_SECONDS,
@@ -35,7 +38,8 @@ def serve_sandbox(*, port: int, latency: timedelta, as_json: bool, out: TextIO) 
         ).start()
     except (OSError, SystemExit) as error:
         raise ClampdownError(
-            f"The sandbox can't listen on port {port}.", advice="Take another --port, or 0."
+            f"The sandbox can't listen on port {port} of 127.0.0.1: {_reason(error)}.",
+            advice="Give another --port; 0, the default, takes a free one.",
         ) from error
     try:
         world = build(load_world("small"), aws.url)
@@ -44,6 +48,10 @@ def serve_sandbox(*, port: int, latency: timedelta, as_json: bool, out: TextIO) 
         _until_interrupted()
     finally:
         aws.stop()
+
+
+def _reason(error: OSError | SystemExit) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or "it is taken"
 
 
 def _announce(world: WorldIds, as_json: bool, out: TextIO) -> None:

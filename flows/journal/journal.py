@@ -308,6 +308,13 @@ class Journal:
     def _connection(self, incident: str = "") -> Iterator[Connection]:
         """SQLite: one for each thread. PostgreSQL: the incident's lease, or one out of the pool."""
         if (lease := self._leases.get(incident)) is not None:
+            if lease.invalidated:
+                raise JournalUnavailable(
+                    f"The right to carry {incident} out was lost: its session with {self._url} has "
+                    "ended, and another process may have taken over.",
+                    advice=f"Nothing more is changed by this one; `clampdown timeline {incident}` "
+                    "shows how far it is.",
+                )
             yield lease
         elif self._lock_directory is None:
             with self._engine.connect() as connection:

@@ -156,6 +156,10 @@ class _Walk:
         self._shift = 0
         self._known = {GENESIS}
         self._blamed = False
+        self._searches = 0
+        self._linked_to: dict[str, list[_Row]] = {}
+        for row in rows:
+            self._linked_to.setdefault(row.prev, []).append(row)
 
     def problems(self) -> Iterator[Problem]:
         expected = 1
@@ -215,10 +219,12 @@ class _Walk:
     def _rightful(self, index: int) -> int | None:
         """Where the row is now that belongs at this place; None where there is none."""
         seq = self._places[index] + self._shift
-        for later in range(index + 1, len(self._rows)):
-            row = self._rows[later]
-            if row.prev in self._known and row.was(seq):
-                return later
+        for digest in self._known:
+            for row in self._linked_to.get(digest, ()):
+                if row is not self._rows[index] and row.was(seq):
+                    later = next(n for n, other in enumerate(self._rows) if other is row)
+                    if later > index:
+                        return later
         return None
 
     def _displaced(self, index: int, rightful: int) -> tuple[list[Problem], int]:
@@ -249,7 +255,9 @@ class _Walk:
 
     def _renumbered(self, index: int) -> Problem | None:
         seq = self._places[index]
-        for off in range(1, _FAR + 1):
+        self._searches += 1
+        far = _FAR if self._searches <= _MANY else 1
+        for off in range(1, far + 1):
             if self._written(index, off):
                 self._shift += off
                 text = f"{off} record(s) are gone from here, and the rest has new numbers"
@@ -281,5 +289,7 @@ class _Walk:
 
 
 _EDITED = "its content is not what was recorded"
-# By how much a row may be away from its number to be recognised: each try is a hash.
+# By how much a row may be away from its number to be recognised, and how often that is tried in an
+# incident: each try is a hash, and an incident may be wrong from its first record to its last.
 _FAR = 1_000
+_MANY = 50

@@ -136,7 +136,7 @@ class IsolateInstance(Step[Ec2Instance, Isolation]):
             [*(_regroup(eni, groups[eni.vpc_id].id, opened=opened) for eni in loose), *denies]
         )
         self._expect_more_interfaces(aws, target, groups)
-        if loose:
+        if loose or any(group.changed for group in groups.values()):
             aws.settle(partial(self._missing, aws, target, groups, params))
         if params.remove_public_address:
             self._remove_public_addresses(aws, interfaces)

@@ -15,13 +15,18 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
+from flows.gameday.aws.faults import Fault
+from flows.gameday.aws.recording import RecordedCall
+from flows.gameday.aws.server import SimulatedAws
 from flows.identity import local_identity
 from flows.intake.sample import write_sample
 from flows.journal.journal import Journal
@@ -92,6 +97,10 @@ class Running:
     @property
     def out(self) -> str:
         return self._out.read_text(encoding="utf-8") if self._out.exists() else ""
+
+    @property
+    def err(self) -> str:
+        return self._err.read_text(encoding="utf-8") if self._err.exists() else ""
 
     def says(self, text: str) -> str:
         """Wait until it has printed the text; everything that it has printed by then."""
@@ -215,7 +224,24 @@ class Commands:
             journal.close()
 
 
-def until(holds: Any, what: str, within: float = _SECONDS) -> None:
+def on_change(
+    aws: SimulatedAws, patch: pytest.MonkeyPatch, act: Callable[[RecordedCall], Fault | None]
+) -> None:
+    """Act when a changing call has come to the simulated AWS, before anything is done about it.
+
+    The simulated AWS runs in this process, so that the moment is exact. What ``act`` returns is the
+    fault that the call meets.
+    """
+
+    def meet(service: str, operation: str, parameters: Mapping[str, Any]) -> Fault | None:
+        now = datetime.now(UTC)
+        call = RecordedCall(service, operation, parameters, "", "", now, 0.0, 200)
+        return act(call) if call.changes else None
+
+    patch.setattr(aws._faults, "meet", meet)
+
+
+def until(holds: Callable[[], object], what: str, within: float = _SECONDS) -> None:
     """Wait until something holds."""
     deadline = time.monotonic() + within
     while not holds():

@@ -12,10 +12,9 @@ import re
 import signal
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +23,7 @@ import pytest
 from flows.gameday.aws.faults import Fault
 from flows.gameday.aws.recording import RecordedCall
 from flows.gameday.aws.server import SimulatedAws
-from tests.flows.commands import Commands, Ended, Running
+from tests.flows.commands import Commands, Ended, Running, on_change
 from tests.runbooks.stage import Stage, State
 
 Way = Literal["before", "after", "alternately"]
@@ -40,11 +39,9 @@ _NAMES = re.compile(r"\b(?:inc-\d{8}-[0-9a-f]{6}|[a-z]+-[0-9a-f]{8,17})\b")
 class Killer:
     """Kills a command at the first changing call that it has not been killed at yet.
 
-    The simulated AWS runs in this process, so that the moment is exact: the request has come, and
-    the command is dead before AWS does anything, or before it hears that AWS has.
+    The request has come; the command is dead before AWS does anything, or before it hears of it.
     """
 
-    aws: SimulatedAws
     way: Way
     victim: Running | None = None
     killed: bool = False
@@ -57,14 +54,12 @@ class Killer:
         yield
         self.victim, self.killed = None, False
 
-    def meet(self, service: str, operation: str, parameters: Mapping[str, Any]) -> Fault | None:
-        now = datetime.now(UTC)
-        call = RecordedCall(service, operation, parameters, "", "", now, 0.0, 200)
-        text = f"{call.name} {json.dumps(parameters, sort_keys=True, default=str)}"
+    def __call__(self, call: RecordedCall) -> Fault | None:
+        text = f"{call.name} {json.dumps(call.parameters, sort_keys=True, default=str)}"
         with self._lock:
             if self.killed:
                 return Fault(effect="drop")  # It was on its way when the command died.
-            if self.victim is None or not call.changes or text in self.at:
+            if self.victim is None or text in self.at:
                 return None
             self.at.append(text)
             self.killed = True
@@ -123,11 +118,9 @@ def scene(simulated_aws: SimulatedAws, tmp_path: Path) -> Scene:
 
 
 @pytest.fixture
-def killer(
-    request: pytest.FixtureRequest, scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> Killer:
-    killer = Killer(scene.stage.aws, request.param)
-    monkeypatch.setattr(scene.stage.aws._faults, "meet", killer.meet)
+def killer(request: pytest.FixtureRequest, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> Killer:
+    killer = Killer(request.param)
+    on_change(scene.stage.aws, monkeypatch, killer)
     return killer
 
 

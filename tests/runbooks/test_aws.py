@@ -748,12 +748,14 @@ def test_in_live_mode_the_moment_is_the_time_as_iam_writes_it(live: Open) -> Non
 def test_all_pages_of_an_answer_are_read(
     connections: Connections, simulated_aws: SimulatedAws, world: WorldIds
 ) -> None:
-    reader = Reader(connections, HERE)
+    ec2 = connections.client("ec2", ACCOUNT, REGION)
+    for _ in range(6):
+        ec2.run_instances(ImageId=world.ids["image"], MinCount=1, MaxCount=1)
 
-    answer = reader.read(Call("ec2", "describe_instances", MaxResults=2))
+    answer = Reader(connections, HERE).read(Call("ec2", "describe_instances", MaxResults=5))
 
     found = [item["InstanceId"] for one in answer["Reservations"] for item in one["Instances"]]
-    assert len(found) == len(set(found)) == 5
+    assert len(found) == len(set(found)) == 11
     assert len(simulated_aws.calls.of("ec2", "DescribeInstances")) == 3
 
 

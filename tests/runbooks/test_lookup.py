@@ -247,6 +247,7 @@ def test_what_is_wrong_with_a_condition_is_said_with_its_place(
         st.sampled_from("abtarget.findings[]{}()|&!<>=*?@'`\"$:,0123 \\-#%/+\x00é"), max_size=60
     )
 )
+@pytest.mark.filterwarnings("ignore:deprecated string literal")
 def test_any_condition_is_evaluated_or_refused_in_words(expression: str) -> None:
     if expression_fault(expression):
         return

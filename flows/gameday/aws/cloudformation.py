@@ -11,6 +11,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from flows.gameday.aws import cloudformation_resources, settings
+from flows.gameday.aws.authorization import handlers
 from flows.gameday.aws.errors import cloudformation_error, said
 from flows.gameday.aws.settings import Taking
 
@@ -426,6 +427,7 @@ def _make_one(stack: Any, name: str, operation: Operation) -> None:
     if condition and not resources.lazy_condition_map[condition]:
         return
     operation.say("CREATE_IN_PROGRESS", resource=name)
+    handlers.require(stack, name, "create")
     made = resources[name]
     physical = str(getattr(made, "physical_resource_id", None) or name)
     # "All stack-level tags, including automatically created tags, are propagated to resources that
@@ -450,6 +452,7 @@ def _remove(
     resources = stack.template_dict["Resources"]
     parsed = stack.resource_map._parsed_resources
     failed: list[str] = []
+    left: list[str] = []
     for name in reversed(_made(stack)):
         policy = resources[name].get("DeletionPolicy", "Delete")
         # "RetainExceptOnCreate behaves like Retain …, except for the stack operation that initially
@@ -459,14 +462,17 @@ def _remove(
             operation.say("DELETE_SKIPPED", resource=name, physical=_physical(parsed.pop(name)))
             continue
         # What is needed by something that is still there isn't tried.
-        if any(name in _needs(resources[other]) for other in failed):
+        if any(name in _needs(resources[other]) for other in left):
+            left.append(name)
             continue
         physical = _physical(parsed[name])
         operation.say("DELETE_IN_PROGRESS", resource=name, physical=physical)
         try:
+            handlers.require(stack, name, "delete", physical)
             cloudformation_resources.delete(stack, name, policy)
         except Exception as error:
             failed.append(name)
+            left.append(name)
             operation.say("DELETE_FAILED", said(error), resource=name, physical=physical)
         else:
             del parsed[name]

@@ -43,7 +43,9 @@ def apply() -> None:
         cloudformation,
         dns_firewall,
         ec2_requests,
+        events,
         groups,
+        guardduty,
         iam,
         instance_profiles,
         instances,
@@ -51,12 +53,13 @@ def apply() -> None:
         load_balancers,
         network_acls,
         snapshots,
+        ssm,
         volumes,
         vpcs,
     )
+    from flows.gameday.aws.authorization import sessions
 
     for service in (
-        ec2_requests,
         instances,
         instance_profiles,
         interfaces,
@@ -65,11 +68,17 @@ def apply() -> None:
         vpcs,
         volumes,
         snapshots,
+        # After those whose answers it divides into pages.
+        ec2_requests,
         load_balancers,
         autoscaling,
         iam,
         cloudformation,
         dns_firewall,
+        events,
+        guardduty,
+        ssm,
+        sessions,
     ):
         service.correct()
     _look_once()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -38,9 +39,7 @@ def error(code: str, message: str, **fields: str) -> Exception:
 
     ``fields`` are what else the model has the error say, by the names of the API.
     """
-    from moto.core.exceptions import ServiceException
-
-    raised: Exception = ServiceException(code, message)
+    raised: Exception = _refused_call()(code, message)
     for name, value in fields.items():
         setattr(raised, name, value)
     return raised
@@ -67,6 +66,18 @@ def page(
 def timestamp(at: datetime) -> str:
     """A moment as AWS's JSON services write it: ``2026-11-25T08:30:00.123Z``."""
     return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
+
+
+@cache
+def _refused_call() -> Any:
+    from moto.core.exceptions import ServiceException
+
+    # A class of ours: moto looks the code up in the model of the service in whose package the
+    # class is, and its own base class is in that of none.
+    class RefusedCall(ServiceException):  # type: ignore[misc]
+        """A call is refused with an error of its service."""
+
+    return RefusedCall
 
 
 def _method(carry_out: Operation) -> Callable[[Any], Any]:

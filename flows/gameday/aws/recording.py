@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, overload
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 _CREDENTIAL = re.compile(r"Credential=([^/,]+)/\d{8}/([^/,]+)/([^/,]+)/")
 _READING = ("Describe", "Get", "List", "Lookup", "Search", "Head", "Simulate", "Filter", "Query")
@@ -76,11 +76,16 @@ class Request:
 
         What its service's model doesn't know is named by method and path.
         """
-        match = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
+        # A presigned URL has its signature in the query.
+        signature = environ.get("HTTP_AUTHORIZATION") or unquote(environ.get("QUERY_STRING", ""))
+        match = _CREDENTIAL.search(signature)
         access_key, region, signed_as = match.groups() if match else ("", "", "")
         form: dict[str, str] = {}
         if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
             form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+        if not (match or form or environ.get("HTTP_X_AMZ_TARGET")):
+            # Only S3 answers without a signature to what names no action.
+            signed_as = "s3"
         service = _service(signed_as.lower(), form.get("Version", ""))
         operation, parameters = _operation(service, environ, body, form)
         return cls(service, operation, parameters, access_key, region)

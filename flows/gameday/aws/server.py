@@ -15,7 +15,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from flows.gameday.aws import autoscaling, corrections, settings
+from flows.gameday.aws import autoscaling, corrections, guardduty, settings, ssm
+from flows.gameday.aws.authorization import enforce, sessions
 from flows.gameday.aws.faults import Fault, Faults, error_answer
 from flows.gameday.aws.memory import Memory, forget, seed
 from flows.gameday.aws.recording import Calls, Request
@@ -46,11 +47,16 @@ class SimulatedAws:
     Use it as a context manager, or with :meth:`start` and :meth:`stop`.
 
     Any credentials are accepted; they belong to account 123456789012, unless they are those of a
-    role that was assumed in another account.
+    role that was assumed in another account. With the setting ``enforce_iam``, those that IAM or
+    STS gave out may only do what IAM allows them.
 
     From another process it is controlled over HTTP: GET /_clampdown/health, GET /_clampdown/calls,
     POST /_clampdown/reset, POST /_clampdown/faults (one fault or a list of them; an empty list
-    clears), POST /_clampdown/config (settings by name).
+    clears), POST /_clampdown/config (settings by name), POST /_clampdown/findings (items of
+    GuardDuty's GetFindings, see :func:`flows.gameday.aws.guardduty.inject`), POST
+    /_clampdown/ssm-output (one :class:`flows.gameday.aws.ssm.CommandOutput` or a list), POST
+    /_clampdown/ping-status (``{"instance": "i-…", "status": "ConnectionLost"}``), POST
+    /_clampdown/instance-credentials (``{"instance": "i-…"}``).
     """
 
     port: int = 0
@@ -61,6 +67,8 @@ class SimulatedAws:
     health_seconds: float = 0.0
     groups_per_vpc: int = 2500
     seed: int = 0
+    enforce_iam: bool = False
+    iam_consistency_seconds: float = 0.0
     calls: Calls = field(default_factory=Calls, init=False, repr=False)
     _faults: Faults = field(default_factory=Faults, init=False, repr=False)
     _moto_lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
@@ -120,8 +128,11 @@ class SimulatedAws:
             no_capacity=(),
             groups_per_vpc=self.groups_per_vpc,
             seed=self.seed,
+            enforce_iam=self.enforce_iam,
+            iam_consistency_seconds=self.iam_consistency_seconds,
         )
         self.clear_faults()
+        ssm.OUTPUTS.clear()
         with self._moto_lock:
             forget()
             seed(settings.SETTINGS.seed)
@@ -151,6 +162,30 @@ class SimulatedAws:
 
     def clear_faults(self) -> None:
         self._faults.clear()
+
+    def instance_credentials(self, instance_id: str) -> Mapping[str, str]:
+        """What the instance's metadata service answers to who asks it for credentials.
+
+        ``AccessKeyId``, ``SecretAccessKey``, ``Token``, ``Expiration`` and so forth (EC2 User
+        Guide, "Retrieve security credentials from instance metadata"). Raises
+        NoInstanceCredentials.
+        """
+        with self._moto_lock:
+            return sessions.for_instance(instance_id).served
+
+    def find(self, finding: Mapping[str, Any]) -> str:
+        """Have GuardDuty find something, an item of GetFindings; its id. Raises ValueError."""
+        with self._moto_lock:
+            return guardduty.inject(finding)
+
+    def script_output(self, output: ssm.CommandOutput) -> None:
+        """Have commands that match say this, until the next reset."""
+        ssm.OUTPUTS.add(output)
+
+    def set_ping_status(self, instance_id: str, status: str | None) -> None:
+        """Have an instance's agent be Online or ConnectionLost; None undoes it."""
+        with self._moto_lock:
+            ssm.set_ping_status(instance_id, status)
 
     def _open(self) -> None:
         from moto.moto_server.werkzeug_app import (
@@ -268,6 +303,9 @@ class SimulatedAws:
             return lambda data: None
 
         try:
+            refusal = enforce.refusal(environ, request, _account_of(request.access_key))
+            if refusal is not None:
+                return refusal
             answer = b"".join(self._dispatch(environ, start))
         except NotImplementedError as error:
             return _not_simulated(request, str(error))
@@ -309,6 +347,18 @@ class SimulatedAws:
             case "POST", "config":
                 self.configure(**(data or {}))
                 return settings.SETTINGS.model_dump()
+            case "POST", "findings":
+                return {"ids": [self.find(item) for item in _listed(data)]}
+            case "POST", "ssm-output":
+                outputs = [ssm.CommandOutput.model_validate(item) for item in _listed(data)]
+                for output in outputs:
+                    self.script_output(output)
+                return {"added": len(outputs)}
+            case "POST", "ping-status":
+                self.set_ping_status(data["instance"], data["status"])
+                return {}
+            case "POST", "instance-credentials":
+                return self.instance_credentials(str((data or {}).get("instance")))
         return None
 
 

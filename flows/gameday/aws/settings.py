@@ -21,6 +21,10 @@ class Settings(BaseModel):
     ``no_capacity`` are the instance types of which none can be launched.
     ``groups_per_vpc`` is the quota of security groups in a VPC. ``seed`` makes the ids of
     resources the same in every run; it counts from the next reset on.
+
+    With ``enforce_iam`` nobody may do what IAM doesn't allow them; access keys that IAM never gave
+    out are then the administrator's. ``iam_consistency_seconds`` is how long a change of IAM takes
+    to count.
     """
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
@@ -36,6 +40,8 @@ class Settings(BaseModel):
     # quotas); a test lowers it.
     groups_per_vpc: int = Field(default=2500, ge=1)
     seed: int = 0
+    enforce_iam: bool = False
+    iam_consistency_seconds: float = Field(default=0.0, ge=0)
 
 
 # moto's state is global to the process, and so are the settings of what corrects it.

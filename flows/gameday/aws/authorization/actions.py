@@ -17,7 +17,6 @@ from flows.gameday.aws.authorization.resources import (
     Place,
     Resource,
     ec2_new,
-    kms_resource,
     resources_of,
     role_resource,
     s3_resource,
@@ -36,8 +35,6 @@ class Need:
 
 # Services whose prefix in IAM is not the name that boto3 gives them.
 _PREFIXES = {
-    "application-autoscaling": "application-autoscaling",
-    "cognito-identity": "cognito-identity",
     "dynamodbstreams": "dynamodb",
     "elb": "elasticloadbalancing",
     "elbv2": "elasticloadbalancing",
@@ -210,9 +207,7 @@ def _names(request: Request) -> tuple[str, ...]:
     return names
 
 
-def _with_it(
-    request: Request, place: Place, resources: Sequence[Resource]
-) -> Iterator[Need]:
+def _with_it(request: Request, place: Place, resources: Sequence[Resource]) -> Iterator[Need]:
     service, operation, given = request.service, request.operation, request.parameters
     if service == "ec2":
         yield from _ec2_tags(operation, given, place)
@@ -245,7 +240,7 @@ def passing(role: Resource, service: str) -> Need:
 
 
 def _ec2_tags(operation: str, given: Mapping[str, Any], place: Place) -> Iterator[Need]:
-    """"To tag a resource on creation, you must have … ec2:CreateTags" on what is made, with
+    """ "To tag a resource on creation, you must have … ec2:CreateTags" on what is made, with
     ec2:CreateAction the operation (EC2 User Guide, "Grant permission to tag Amazon EC2 resources
     during creation")."""
     kinds = [
@@ -286,9 +281,7 @@ def _copied(given: Mapping[str, Any]) -> Iterator[Need]:
     for key, value in given.items():
         if "copy-source" in key.lower():
             path, _, version = str(value).lstrip("/").partition("?versionId=")
-            yield Need(
-                "s3:GetObjectVersion" if version else "s3:GetObject", [s3_resource(path)]
-            )
+            yield Need("s3:GetObjectVersion" if version else "s3:GetObject", [s3_resource(path)])
 
 
 # Condition keys
@@ -371,6 +364,3 @@ def _texts(value: Any) -> tuple[str, ...]:
     if isinstance(value, Iterable) and not isinstance(value, str | Mapping):
         return tuple(map(str, value))
     return (str(value),)
-
-
-__all__ = ["FREE", "Need", "context_of", "kms_resource", "needs_of", "passing"]

@@ -261,7 +261,7 @@ def _number(text: str) -> Decimal | None:
 
 
 def _moment(text: str) -> datetime | None:
-    """"one of the W3C implementations of the ISO 8601 date formats or … epoch (UNIX) time"."""
+    """ "one of the W3C implementations of the ISO 8601 date formats or … epoch (UNIX) time"."""
     try:
         if re.fullmatch(r"-?\d+(\.\d+)?", text) and not re.fullmatch(r"\d{4}", text):
             return datetime.fromtimestamp(float(text), UTC)

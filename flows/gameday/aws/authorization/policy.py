@@ -115,9 +115,7 @@ class Statement:
             return False
         if self.not_actions is not None and self.not_actions.fullmatch(action):
             return False
-        if self.resources is not None and not self.resources.contain(
-            asked.resource, asked.context
-        ):
+        if self.resources is not None and not self.resources.contain(asked.resource, asked.context):
             return False
         if self.not_resources is not None and self.not_resources.contain(
             asked.resource, asked.context

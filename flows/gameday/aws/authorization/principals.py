@@ -20,8 +20,7 @@ from flows.gameday.aws.authorization.sessions import Session
 Rejection = Literal["invalid", "expired", "missing"]
 
 _ADMINISTRATOR = read_policy(
-    '{"Version": "2012-10-17",'
-    ' "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}'
+    '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}'
 )
 _MANAGED_BY_AWS = re.compile(r"arn:aws:iam::aws:policy/")
 
@@ -175,7 +174,7 @@ def _context(
 def _temporary(session: Session) -> dict[str, tuple[str, ...]]:
     """What only temporary credentials bring: "this key is not present in requests made with
     long-term credentials" (aws:TokenIssueTime, aws:MultiFactorAuthPresent)."""
-    context = {
+    context: dict[str, tuple[str, ...]] = {
         "aws:tokenissuetime": (session.issued.strftime("%Y-%m-%dT%H:%M:%SZ"),),
         "aws:multifactorauthpresent": ("true" if session.mfa else "false",),
         **{key: (value,) for key, value in session.context.items()},
@@ -199,9 +198,7 @@ def _policies(holder: Any) -> Iterator[Policy]:
 
 
 def _in_force(policy: Any) -> Policy:
-    return read_policy(
-        next(version.document for version in policy.versions if version.is_default)
-    )
+    return read_policy(next(version.document for version in policy.versions if version.is_default))
 
 
 def _boundary(account: str, arn: str | None) -> tuple[Policy, ...] | None:

@@ -102,7 +102,7 @@ _EC2_TYPES = {
     "vpc": "vpc",
     "vpce": "vpc-endpoint",
 }
-_EC2_ID = re.compile(rf"({'|'.join(_EC2_TYPES)})-[0-9a-f]{{8,17}}")
+EC2_ID = re.compile(rf"\b({'|'.join(_EC2_TYPES)})-[0-9a-f]{{8,17}}")
 # ARNs without an account: anybody may own them.
 _EC2_UNOWNED = ("image", "snapshot")
 # What an operation makes; it is on a resource that has no id yet.
@@ -235,7 +235,9 @@ def _vpc_of(backend: Any, identity: str, kind: str) -> str:
     if kind == "security-group":
         return next((str(vpc) for vpc, groups in backend.groups.items() if identity in groups), "")
     if kind == "subnet":
-        found = next((zone[identity] for zone in backend.subnets.values() if identity in zone), None)
+        found = next(
+            (zone[identity] for zone in backend.subnets.values() if identity in zone), None
+        )
     elif kind == "network-interface":
         interface = backend.enis.get(identity)
         found = interface.subnet if interface is not None else None
@@ -250,7 +252,7 @@ def _ec2_behind(text: str, operation: str, place: Place) -> Iterator[str]:
     """The ids of the resources behind an id: an association is one of others."""
     from moto.ec2.models import ec2_backends
 
-    if _EC2_ID.fullmatch(text):
+    if EC2_ID.fullmatch(text):
         yield text
         if operation == "CreateSnapshots" and text.startswith("i-"):
             yield from _volumes_of(text, place)
@@ -306,9 +308,6 @@ _IAM_KINDS = (
     ("UserName", "user", "users"),
     ("RoleName", "role", "roles"),
 )
-_IAM_OF_THE_CALLER = re.compile(
-    r"(Get|Create|Update|Delete|List)(User|AccessKeys?|LoginProfile|UserTags)"
-)
 
 
 def _iam(operation: str, given: Parameters, place: Place) -> Iterator[Resource]:
@@ -325,9 +324,7 @@ def _iam(operation: str, given: Parameters, place: Place) -> Iterator[Resource]:
             yield Resource(str(given[parameter]), place.account)
 
 
-def _iam_named(
-    kind: str, kept: str, name: str, given: Parameters, place: Place
-) -> Resource:
+def _iam_named(kind: str, kept: str, name: str, given: Parameters, place: Place) -> Resource:
     from moto.iam.models import iam_backends
 
     backend = iam_backends[place.account]["aws"]
@@ -349,10 +346,8 @@ def role_resource(arn: str) -> Resource:
 
     account = (arn.split(":") + [""] * 5)[4]
     roles = iam_backends[account]["aws"].roles.values() if account else ()
-    tags = next((role.tags for role in roles if role.arn == arn), [])
-    return Resource(
-        arn, account, of_tags({tag["Key"]: tag["Value"] for tag in tags or []}, "iam")
-    )
+    tags: Any = next((role.tags for role in roles if role.arn == arn), [])
+    return Resource(arn, account, of_tags({tag["Key"]: tag["Value"] for tag in tags or []}, "iam"))
 
 
 def _sts(operation: str, given: Parameters, place: Place) -> Iterator[Resource]:
@@ -399,17 +394,12 @@ def _load_balancing(operation: str, given: Parameters, place: Place) -> Iterator
         return
     if operation == "CreateLoadBalancer" and name is None:
         kind = "net" if given.get("Type") == "network" else "app"
-        yield place.resource(
-            "elasticloadbalancing", f"loadbalancer/{kind}/{given.get('Name')}/*"
-        )
+        yield place.resource("elasticloadbalancing", f"loadbalancer/{kind}/{given.get('Name')}/*")
         return
     yield from _named_by_arn(operation, given, place)
 
 
 # Storage, keys, messages
-
-
-_S3_OF_A_KEY = re.compile(r"(?!ListObject)\w*(Object|Upload|UploadPart|UploadPartCopy|Parts)\w*")
 
 
 def _s3(operation: str, given: Parameters, place: Place) -> Iterator[Resource]:
@@ -459,7 +449,7 @@ def kms_resource(name: str, place: Place) -> Resource:
     identity = name.removeprefix("key/")
     if name.startswith("alias/"):
         identity = str(backend.get_key_id_from_alias(name) or name)
-    tags = {
+    tags: dict[str, str] = {
         tag.get("TagKey", tag.get("Key")): tag.get("TagValue", tag.get("Value"))
         for tag in backend.tagger.list_tags_for_resource(identity)["Tags"]
     }
@@ -520,7 +510,7 @@ def _ssm(operation: str, given: Parameters, place: Place) -> Iterator[Resource]:
         yield owner.resource("ssm", f"document/{document}")
     targets = [*given.get("InstanceIds", []), *filter(None, [given.get("Target")])]
     for identity in targets:
-        if _EC2_ID.fullmatch(str(identity)):
+        if EC2_ID.fullmatch(str(identity)):
             found = ec2_resource(str(identity), place)
             tags = {
                 key.replace("ec2:resourcetag/", "ssm:resourcetag/"): value

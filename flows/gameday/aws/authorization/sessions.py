@@ -68,6 +68,19 @@ class Session:
         name = self.role.rpartition("/")[2]
         return f"arn:aws:sts::{self.account}:assumed-role/{name}/{self.name}"
 
+    @property
+    def served(self) -> dict[str, str]:
+        """The session as an instance's metadata service gives it out."""
+        return {
+            "Code": "Success",
+            "Type": "AWS-HMAC",
+            "LastUpdated": self.issued.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "AccessKeyId": self.access_key,
+            "SecretAccessKey": self.secret,
+            "Token": self.token,
+            "Expiration": self.expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+
 
 @dataclass(frozen=True)
 class _Begun:
@@ -293,9 +306,7 @@ def _session_token() -> None:
         user = iam.get_user_from_access_key_id(self.get_access_key())
         if user is None:
             return answer(self)
-        seconds = self._get_int_param(
-            "DurationSeconds", int(DEFAULT_OF_A_USER.total_seconds())
-        )
+        seconds = self._get_int_param("DurationSeconds", int(DEFAULT_OF_A_USER.total_seconds()))
         if not SHORTEST <= timedelta(seconds=seconds) <= LONGEST_OF_A_USER:
             raise _error("ValidationError", _too_short(seconds))
         made = _temporary(self.current_account, user.name, seconds)

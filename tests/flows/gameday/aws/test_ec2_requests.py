@@ -61,9 +61,10 @@ def test_answers_come_in_pages(ec2: Any, world: WorldIds, operation: str, member
         )
     everything = describe()[member]
 
-    pages = [page[member] for page in ec2.get_paginator(operation).paginate(
-        PaginationConfig={"PageSize": 5}
-    )]
+    pages = [
+        page[member]
+        for page in ec2.get_paginator(operation).paginate(PaginationConfig={"PageSize": 5})
+    ]
 
     assert [item for page in pages for item in page] == everything
     assert len(pages) == -(-len(everything) // 5) > 1

@@ -59,9 +59,9 @@ def test_a_vpc_has_only_so_many_groups(
 
 
 def test_a_new_group_lets_everything_out(ec2: Any, world: WorldIds) -> None:
-    group = ec2.create_security_group(
-        GroupName="new", Description="new", VpcId=world.ids["vpc"]
-    )["GroupId"]
+    group = ec2.create_security_group(GroupName="new", Description="new", VpcId=world.ids["vpc"])[
+        "GroupId"
+    ]
 
     rules = ec2.describe_security_group_rules(Filters=[{"Name": "group-id", "Values": [group]}])
 

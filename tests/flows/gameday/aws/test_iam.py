@@ -13,9 +13,7 @@ def policy(*statements: Any) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements or [_DENY])})
 
 
-def test_a_role_in_a_profile_or_with_policies_cannot_be_deleted(
-    aws: Any, world: WorldIds
-) -> None:
+def test_a_role_in_a_profile_or_with_policies_cannot_be_deleted(aws: Any, world: WorldIds) -> None:
     iam, role, profile = aws("iam"), world.ids["role"], world.ids["profile"]
     iam.put_role_policy(RoleName=role, PolicyName="deny", PolicyDocument=policy())
 

@@ -9,9 +9,7 @@ from flows.gameday.worlds import WorldIds
 from tests.flows.gameday.aws.answers import instance, interface, refused
 
 
-def test_the_shutdown_behaviour_is_kept_and_nothing_else_changes(
-    ec2: Any, world: WorldIds
-) -> None:
+def test_the_shutdown_behaviour_is_kept_and_nothing_else_changes(ec2: Any, world: WorldIds) -> None:
     before = instance(ec2, world.ids["standalone"])["SecurityGroups"]
 
     ec2.modify_instance_attribute(
@@ -66,9 +64,7 @@ def test_a_spot_instance_cannot_be_protected(ec2: Any, world: WorldIds) -> None:
         ec2.modify_instance_attribute(InstanceId=spot, DisableApiTermination={"Value": True})
 
 
-def test_a_device_is_kept_or_not_and_unknown_devices_are_refused(
-    ec2: Any, world: WorldIds
-) -> None:
+def test_a_device_is_kept_or_not_and_unknown_devices_are_refused(ec2: Any, world: WorldIds) -> None:
     def keep(device: str) -> None:
         ec2.modify_instance_attribute(
             InstanceId=world.victim,

@@ -11,9 +11,7 @@ def a_group(ec2: Any, vpc: str, name: str) -> str:
     return made
 
 
-def test_an_interface_has_exactly_the_groups_that_were_put_on_it(
-    ec2: Any, world: WorldIds
-) -> None:
+def test_an_interface_has_exactly_the_groups_that_were_put_on_it(ec2: Any, world: WorldIds) -> None:
     isolation = a_group(ec2, world.ids["vpc"], "isolation")
 
     ec2.modify_network_interface_attribute(

@@ -11,9 +11,9 @@ from tests.flows.gameday.aws.answers import refused
 @pytest.fixture
 def acl(ec2: Any, world: WorldIds) -> str:
     """The default ACL of the world's VPC."""
-    [found] = ec2.describe_network_acls(
-        Filters=[{"Name": "vpc-id", "Values": [world.ids["vpc"]]}]
-    )["NetworkAcls"]
+    [found] = ec2.describe_network_acls(Filters=[{"Name": "vpc-id", "Values": [world.ids["vpc"]]}])[
+        "NetworkAcls"
+    ]
     identity: str = found["NetworkAclId"]
     return identity
 

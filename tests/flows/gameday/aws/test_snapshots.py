@@ -48,7 +48,7 @@ def test_a_snapshot_keeps_the_key_of_its_volume(ec2: Any, world: WorldIds) -> No
 def test_a_snapshot_of_a_volume_whose_key_is_disabled_fails(
     ec2: Any, world: WorldIds, aws: Any
 ) -> None:
-    aws("kms").disable_key(KeyId=world.ids["key"])
+    aws("kms").disable_key(KeyId=world.ids["key"].rsplit("/", 1)[1])
 
     made = ec2.create_snapshot(VolumeId=world.ids["volume_2"])["SnapshotId"]
 
@@ -56,9 +56,7 @@ def test_a_snapshot_of_a_volume_whose_key_is_disabled_fails(
     assert (found["State"], found["StateMessage"]) == ("error", "Given key ID is not accessible")
 
 
-def test_snapshots_fail_on_demand(
-    ec2: Any, world: WorldIds, simulated_aws: SimulatedAws
-) -> None:
+def test_snapshots_fail_on_demand(ec2: Any, world: WorldIds, simulated_aws: SimulatedAws) -> None:
     simulated_aws.configure(snapshots_fail=True)
 
     made = ec2.create_snapshot(VolumeId=world.ids["volume_1"])["SnapshotId"]
@@ -77,7 +75,7 @@ def test_a_set_names_every_volume_with_its_state(ec2: Any, world: WorldIds) -> N
 
 
 def test_a_set_fails_as_a_whole(ec2: Any, world: WorldIds, aws: Any) -> None:
-    aws("kms").disable_key(KeyId=world.ids["key"])
+    aws("kms").disable_key(KeyId=world.ids["key"].rsplit("/", 1)[1])
 
     made = ec2.create_snapshots(InstanceSpecification={"InstanceId": world.victim})["Snapshots"]
 
@@ -138,7 +136,7 @@ def test_others_snapshots_are_not_ones_own(ec2: Any, snapshot: str) -> None:
     own = ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
     others = ec2.describe_snapshots(OwnerIds=["222222222222"])["Snapshots"]
 
-    assert [item["SnapshotId"] for item in own] == [snapshot]
+    assert snapshot in {item["SnapshotId"] for item in own}
     assert others == []
 
 
@@ -159,9 +157,7 @@ def test_a_locked_snapshot_cannot_be_deleted_until_it_is_unlocked(ec2: Any, snap
 def test_a_compliance_lock_can_be_taken_off_only_while_it_cools_off(
     ec2: Any, snapshot: str
 ) -> None:
-    ec2.lock_snapshot(
-        SnapshotId=snapshot, LockMode="compliance", LockDuration=7, CoolOffPeriod=1
-    )
+    ec2.lock_snapshot(SnapshotId=snapshot, LockMode="compliance", LockDuration=7, CoolOffPeriod=1)
     assert locks(ec2, snapshot)[0]["LockState"] == "compliance-cooloff"
     ec2.unlock_snapshot(SnapshotId=snapshot)
 

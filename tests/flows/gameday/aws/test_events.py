@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from flows.gameday.aws.server import SimulatedAws
+from flows.gameday.worlds import WorldIds
+from tests.flows.gameday.aws.queues import Queue, queue_of_rule
+
+Client = Callable[[str], Any]
+OTHER_ACCOUNT = "222222222222"
+
+
+def _put(events: Any, **entry: Any) -> dict[str, Any]:
+    event = {"Source": "my.app", "DetailType": "Noticed", "Detail": '{"id": "77"}', **entry}
+    answer: dict[str, Any] = events.put_events(Entries=[event])
+    return answer
+
+
+def test_an_event_arrives_with_its_whole_envelope(aws: Client, world: WorldIds) -> None:
+    queue = queue_of_rule(aws, "noticed", {"source": ["my.app"]})
+
+    _put(aws("events"), Resources=["arn:aws:ec2:::thing"])
+
+    [event] = queue.take()
+    assert set(event) == {
+        "version",
+        "id",
+        "detail-type",
+        "source",
+        "account",
+        "time",
+        "region",
+        "resources",
+        "detail",
+    }
+    assert event["account"] == world.account
+    assert event["region"] == world.region
+    assert event["detail"] == {"id": "77"}
+    assert event["time"].endswith("Z")
+
+
+def test_a_disabled_rule_delivers_nothing(aws: Client) -> None:
+    queue, events = queue_of_rule(aws, "noticed", {"source": ["my.app"]}), aws("events")
+    events.disable_rule(Name="noticed")
+
+    _put(events)
+    assert queue.take() == []
+
+    events.enable_rule(Name="noticed")
+    _put(events)
+    assert len(queue.take()) == 1
+
+
+def test_a_topic_can_be_a_target(aws: Client) -> None:
+    sns, events, queue = aws("sns"), aws("events"), Queue(aws, "subscribed")
+    topic = sns.create_topic(Name="alarms")["TopicArn"]
+    sns.subscribe(
+        TopicArn=topic,
+        Protocol="sqs",
+        Endpoint=queue.arn,
+        Attributes={"RawMessageDelivery": "true"},
+    )
+    events.put_rule(Name="noticed", EventPattern=json.dumps({"source": ["my.app"]}))
+    events.put_targets(Rule="noticed", Targets=[{"Id": "1", "Arn": topic}])
+
+    _put(events)
+
+    [event] = queue.take()
+    assert event["detail"] == {"id": "77"}
+
+
+@pytest.mark.parametrize(
+    ("shaping", "delivered"),
+    [
+        ({"Input": '{"always": "this"}'}, {"always": "this"}),
+        ({"InputPath": "$.detail"}, {"id": "77"}),
+        (
+            {
+                "InputTransformer": {
+                    "InputPathsMap": {"id": "$.detail.id"},
+                    "InputTemplate": '{"case": "<id>"}',
+                }
+            },
+            {"case": "77"},
+        ),
+    ],
+)
+def test_a_target_is_given_what_its_input_makes_of_the_event(
+    aws: Client, shaping: dict[str, Any], delivered: dict[str, str]
+) -> None:
+    queue, events = queue_of_rule(aws, "noticed", {"source": ["my.app"]}), aws("events")
+    events.put_targets(Rule="noticed", Targets=[{"Id": "queue", "Arn": queue.arn, **shaping}])
+
+    _put(events)
+
+    assert queue.take() == [delivered]
+
+
+def test_an_event_stays_of_its_account_on_the_bus_of_another(aws: Client, world: WorldIds) -> None:
+    credentials = aws("sts").assume_role(
+        RoleArn=f"arn:aws:iam::{OTHER_ACCOUNT}:role/security", RoleSessionName="central"
+    )["Credentials"]
+    central = _clients_with(world, credentials)
+    queue = queue_of_rule(central, "all", {"source": ["my.app"]})
+    bus = f"arn:aws:events:{world.region}:{OTHER_ACCOUNT}:event-bus/default"
+    events = aws("events")
+    events.put_rule(Name="forward", EventPattern=json.dumps({"source": ["my.app"]}))
+    events.put_targets(Rule="forward", Targets=[{"Id": "bus", "Arn": bus}])
+
+    _put(events)
+
+    [event] = queue.take()
+    assert event["account"] == world.account
+
+
+def test_nobody_can_put_an_event_of_aws_itself(aws: Client) -> None:
+    queue = queue_of_rule(aws, "guardduty", {"source": ["aws.guardduty", "my.app"]})
+
+    answer = aws("events").put_events(
+        Entries=[
+            {"Source": "aws.guardduty", "DetailType": "GuardDuty Finding", "Detail": "{}"},
+            {"Source": "my.app", "DetailType": "Noticed", "Detail": '{"real": true}'},
+        ]
+    )
+
+    assert answer["FailedEntryCount"] == 1
+    assert answer["Entries"][0]["ErrorCode"] == "NotAuthorizedForSourceException"
+    assert [event["source"] for event in queue.take()] == ["my.app"]
+
+
+def test_a_target_that_runs_code_is_no_error_of_who_puts_the_event(aws: Client) -> None:
+    queue, events = queue_of_rule(aws, "noticed", {"source": ["my.app"]}), aws("events")
+    function = "arn:aws:lambda:eu-west-1:123456789012:function:respond"
+    events.put_targets(Rule="noticed", Targets=[{"Id": "function", "Arn": function}])
+
+    assert _put(events)["FailedEntryCount"] == 0
+    assert len(queue.take()) == 1
+
+
+def test_ec2_says_how_the_state_of_an_instance_changes(aws: Client, world: WorldIds) -> None:
+    queue = queue_of_rule(aws, "states", {"source": ["aws.ec2"]})
+    ec2, victim = aws("ec2"), world.ids["bystander"]
+
+    ec2.stop_instances(InstanceIds=[victim])
+    ec2.start_instances(InstanceIds=[victim])
+    ec2.terminate_instances(InstanceIds=[victim])
+
+    said = [event for event in queue.take() if event["detail"]["instance-id"] == victim]
+    assert [event["detail"]["state"] for event in said] == [
+        "stopping",
+        "stopped",
+        "pending",
+        "running",
+        "shutting-down",
+        "terminated",
+    ]
+    assert {event["detail-type"] for event in said} == {"EC2 Instance State-change Notification"}
+    arn = f"arn:aws:ec2:{world.region}:{world.account}:instance/{victim}"
+    assert all(event["resources"] == [arn] for event in said)
+
+
+def test_rules_and_what_was_delivered_are_gone_after_a_reset(
+    aws: Client, simulated_aws: SimulatedAws
+) -> None:
+    queue_of_rule(aws, "noticed", {"source": ["my.app"]})
+
+    simulated_aws.reset()
+
+    assert aws("events").list_rules()["Rules"] == []
+
+
+def _clients_with(world: WorldIds, credentials: dict[str, str]) -> Client:
+    import boto3
+
+    session = boto3.Session(
+        credentials["AccessKeyId"],
+        credentials["SecretAccessKey"],
+        credentials["SessionToken"],
+        region_name=world.region,
+    )
+    return lambda service: session.client(service, endpoint_url=world.url)
