@@ -6,6 +6,10 @@ import os
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
 
 from flows.journal.errors import JournalUnavailable
 from flows.journal.journal import Journal
@@ -13,7 +17,7 @@ from flows.journal.record import Actor
 from flows.journal.verify import verify
 
 POSTGRES = os.environ.get(
-    "CLAMPDOWN_TEST_POSTGRES", "postgresql+psycopg://postgres@127.0.0.1:5432/test"
+    "CLAMPDOWN_TEST_POSTGRES", "postgresql+psycopg://root@127.0.0.1:5432/test"
 )
 _ACTOR = Actor("system", "clampdown", "benchmark")
 
@@ -31,14 +35,29 @@ def measure(appends: int = 5_000, verified: int = 100_000) -> dict[str, str]:
         figures["SQLite: verified records/s (at least 50000)"] = f"{rate:.0f}"
         journal.close()
     try:
-        postgres = Journal.open(POSTGRES)
-    except JournalUnavailable as error:
-        figures["PostgreSQL"] = f"left out: {error.what}"
-    else:
-        rate = _appends(postgres, appends // 5)
-        figures["PostgreSQL: durable appends/s"] = f"{rate:.0f}"
-        postgres.close()
+        with _postgres_schema() as url:
+            postgres = Journal.open(url)
+            rate = _appends(postgres, appends // 5)
+            figures["PostgreSQL: durable appends/s"] = f"{rate:.0f}"
+            postgres.close()
+    except (JournalUnavailable, sa.exc.OperationalError) as error:
+        figures["PostgreSQL"] = f"left out: {error}"
     return figures
+
+
+@contextmanager
+def _postgres_schema() -> Iterator[str]:
+    """A journal's URL in a schema of its own, gone afterwards."""
+    server = sa.create_engine(POSTGRES, isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
+    schema = f"benchmark_{uuid.uuid4().hex[:12]}"
+    with server.connect() as connection:
+        connection.execute(sa.text(f"CREATE SCHEMA {schema}"))
+    try:
+        url = server.url.update_query_dict({"options": f"-csearch_path={schema}"})
+        yield url.render_as_string(hide_password=False)
+    finally:
+        with server.connect() as connection:
+            connection.execute(sa.text(f"DROP SCHEMA {schema} CASCADE"))
 
 
 def _body(number: int) -> dict[str, object]:

@@ -47,3 +47,8 @@ def _an_incident(home: str) -> None:
         reason="benchmark",
     )
     journal.close()
+
+
+if __name__ == "__main__":
+    for title, value in measure().items():
+        print(f"{title:58} {value}")

@@ -50,6 +50,7 @@ def apply() -> None:
         instance_profiles,
         instances,
         interfaces,
+        kms,
         load_balancers,
         network_acls,
         snapshots,
@@ -78,6 +79,7 @@ def apply() -> None:
         events,
         guardduty,
         ssm,
+        kms,
         sessions,
     ):
         service.correct()

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from flows.gameday.aws import autoscaling, corrections, guardduty, settings, ssm
 from flows.gameday.aws.authorization import enforce, sessions
+from flows.gameday.aws.dataplane import DataPlane, NewConnection
 from flows.gameday.aws.faults import Fault, Faults, error_answer
 from flows.gameday.aws.memory import Memory, forget, seed
 from flows.gameday.aws.recording import Calls, Request
@@ -52,9 +53,10 @@ class SimulatedAws:
 
     From another process it is controlled over HTTP: GET /_clampdown/health, GET /_clampdown/calls,
     POST /_clampdown/reset, POST /_clampdown/faults (one fault or a list of them; an empty list
-    clears), POST /_clampdown/config (settings by name), POST /_clampdown/findings (items of
-    GuardDuty's GetFindings, see :func:`flows.gameday.aws.guardduty.inject`), POST
-    /_clampdown/ssm-output (one :class:`flows.gameday.aws.ssm.CommandOutput` or a list), POST
+    clears), POST /_clampdown/config (settings by name), POST /_clampdown/connections (a
+    :class:`flows.gameday.aws.dataplane.NewConnection`), GET /_clampdown/connections, POST
+    /_clampdown/findings (items of GuardDuty's GetFindings, see
+    :func:`flows.gameday.aws.guardduty.inject`), POST /_clampdown/ssm-output (one :class:`flows.gameday.aws.ssm.CommandOutput` or a list), POST
     /_clampdown/ping-status (``{"instance": "i-…", "status": "ConnectionLost"}``), POST
     /_clampdown/instance-credentials (``{"instance": "i-…"}``).
     """
@@ -75,6 +77,10 @@ class SimulatedAws:
     _server: Any = field(default=None, init=False, repr=False)
     _thread: threading.Thread | None = field(default=None, init=False, repr=False)
     _dispatch: Any = field(default=None, init=False, repr=False)
+    _data_plane: DataPlane = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._data_plane = DataPlane(lambda environ, start: self._dispatch(environ, start))
 
     def start(self) -> SimulatedAws:
         """Start answering. Raises AlreadyRunning, WrongMoto, and OSError where the port is taken."""
@@ -128,12 +134,14 @@ class SimulatedAws:
             no_capacity=(),
             groups_per_vpc=self.groups_per_vpc,
             seed=self.seed,
+            untrack_seconds=60.0,
             enforce_iam=self.enforce_iam,
             iam_consistency_seconds=self.iam_consistency_seconds,
         )
         self.clear_faults()
         ssm.OUTPUTS.clear()
         with self._moto_lock:
+            self._data_plane.clear()
             forget()
             seed(settings.SETTINGS.seed)
         self.calls.clear()
@@ -162,6 +170,17 @@ class SimulatedAws:
 
     def clear_faults(self) -> None:
         self._faults.clear()
+
+    def connect(self, wanted: NewConnection) -> Mapping[str, Any]:
+        """Establish a connection that goes on from then on. Raises NotConnected."""
+        with self._moto_lock:
+            return self._data_plane.establish(wanted)
+
+    def connections(self) -> list[dict[str, Any]]:
+        """Every connection that was established: ``alive`` or not, ``why``, by which ``rule`` of
+        AWS, and when it was ``cut``."""
+        with self._moto_lock:
+            return self._data_plane.listed()
 
     def instance_credentials(self, instance_id: str) -> Mapping[str, str]:
         """What the instance's metadata service answers to who asks it for credentials.
@@ -276,15 +295,16 @@ class SimulatedAws:
             else:
                 status, headers, answer = "0 Dropped", [], b""
             code = int(status.split()[0])
-            self.calls.add(
-                request.recorded(
-                    _account_of(request.access_key),
-                    at,
-                    time.monotonic() - began,
-                    code,
-                    _error_code(code, headers, answer),
-                )
+            call = request.recorded(
+                _account_of(request.access_key),
+                at,
+                time.monotonic() - began,
+                code,
+                _error_code(code, headers, answer),
             )
+            self.calls.add(call)
+            if call.changes:
+                self._data_plane.observe()
         if fault is not None and fault.effect in ("drop", "lost_answer"):
             _cut(environ)
         start(status, headers)
@@ -334,6 +354,10 @@ class SimulatedAws:
                 return {"healthy": True, "url": self.url, "account": ACCOUNT}
             case "GET", "calls":
                 return {"calls": [call.to_json() for call in self.calls]}
+            case "GET", "connections":
+                return {"connections": self.connections()}
+            case "POST", "connections":
+                return self.connect(NewConnection.model_validate(data))
             case "POST", "reset":
                 self.reset()
                 return {}

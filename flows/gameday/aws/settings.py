@@ -22,6 +22,9 @@ class Settings(BaseModel):
     ``groups_per_vpc`` is the quota of security groups in a VPC. ``seed`` makes the ids of
     resources the same in every run; it counts from the next reset on.
 
+    ``untrack_seconds`` is how long the rules of security groups have to leave a connection untracked
+    before it is (:data:`flows.gameday.network.connections.UNTRACKED_AFTER`).
+
     With ``enforce_iam`` nobody may do what IAM doesn't allow them; access keys that IAM never gave
     out are then the administrator's. ``iam_consistency_seconds`` is how long a change of IAM takes
     to count.
@@ -40,6 +43,7 @@ class Settings(BaseModel):
     # quotas); a test lowers it.
     groups_per_vpc: int = Field(default=2500, ge=1)
     seed: int = 0
+    untrack_seconds: float = Field(default=60.0, ge=0)
     enforce_iam: bool = False
     iam_consistency_seconds: float = Field(default=0.0, ge=0)
 

@@ -208,7 +208,7 @@ def _information(response: Any, instance: Any, status: str) -> dict[str, Any]:
         "PlatformVersion": {"Windows": "10.0.20348", "Linux": "2023"}[platform],
         "ResourceType": "EC2Instance",
         "IPAddress": instance.private_ip,
-        "ComputerName": instance.private_dns,
+        "ComputerName": instance.private_dns_name,
         "SourceId": instance.id,
         "SourceType": "AWS::EC2::Instance",
     }

@@ -21,6 +21,7 @@ _OTHER_PROTOCOLS = timedelta(seconds=600)
 
 _TRACKING = "EC2 User Guide, Security group connection tracking"
 _ACLS = "VPC User Guide, Network ACL basics"
+_UNFILTERED = "VPC User Guide, Security groups: what they can't block"
 _ROUTING = "VPC User Guide, Route tables and Internet gateways"
 
 
@@ -79,7 +80,7 @@ def fate(
             life.live(moment, max(until, moment.at))
     except _Cut as cut:
         return Fate(False, cut.why, cut.rule, life.tracked, cut.at)
-    return Fate(True, life.why, _TRACKING, life.tracked)
+    return Fate(True, life.why, life.rule, life.tracked)
 
 
 @dataclass
@@ -160,6 +161,7 @@ class _Life:
         self.states: dict[_Side, bool] = {}
         self.unfettered_since: dict[_Side, datetime] = {}
         self.why = ""
+        self.rule = _TRACKING
 
     @property
     def tracked(self) -> dict[str, bool]:
@@ -184,6 +186,7 @@ class _Life:
                 self.states[_side(end)] = not free
             reasons.append(self._at(end, network, moment.at, until, free))
         self.why = self._kept(path, [reason for reason in reasons if reason])
+        self.rule = _UNFILTERED if path.service else _TRACKING
 
     def _same_path(self, moment: Moment) -> Path:
         try:
