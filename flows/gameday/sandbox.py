@@ -15,7 +15,7 @@ from flows.gameday.worlds import WorldIds, build, load_world
 from runbooks.errors import ClampdownError
 
 SNAPSHOT_SECONDS = 3.0
-DRAIN_SECONDS = 30.0
+DRAIN_SECONDS = 5.0
 STACK_SECONDS = 4.0
 HEALTH_SECONDS = 5.0
 
@@ -34,7 +34,6 @@ def serve_sandbox(*, port: int, latency: timedelta, as_json: bool, out: TextIO) 
             drain_seconds=DRAIN_SECONDS,
             stack_seconds=STACK_SECONDS,
             health_seconds=HEALTH_SECONDS,
-            latency=latency,
         ).start()
     except (OSError, SystemExit) as error:
         raise ClampdownError(
@@ -43,6 +42,9 @@ def serve_sandbox(*, port: int, latency: timedelta, as_json: bool, out: TextIO) 
         ) from error
     try:
         world = build(load_world("small"), aws.url)
+        # Building it takes many calls; and a reset is to come back to this latency.
+        aws.latency = latency
+        aws.configure(latency_seconds=latency.total_seconds())
         aws.calls.clear()
         _announce(world, as_json, out)
         _until_interrupted()

@@ -32,7 +32,12 @@ EVERY: tuple[Way, ...] = ("before", "after")
 WAYS = EVERY if os.environ.get("TEST_EVERY_CRASH") else ("alternately",)
 
 _ENDS = 200
-_NAMES = re.compile(r"\b(?:inc-\d{8}-[0-9a-f]{6}|[a-z]+-[0-9a-f]{8,17})\b")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:]+Z")
+# Incidents, AWS's ids, the ends of the names that CloudFormation gives, and times.
+_NAMES = re.compile(
+    r"\b(?:inc-\d{8}-[0-9a-f]{6}|[a-z]+-[0-9a-f]{8,17}|A[A-Z]{3}[A-Z0-9]{12,}|[A-Z0-9]{12}"
+    rf"|[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}|{_TIME.pattern})\b"
+)
 
 
 @dataclass
@@ -55,7 +60,9 @@ class Killer:
         self.victim, self.killed = None, False
 
     def __call__(self, call: RecordedCall) -> Fault | None:
-        text = f"{call.name} {json.dumps(call.parameters, sort_keys=True, default=str)}"
+        parameters = json.dumps(call.parameters, sort_keys=True, default=str)
+        # A policy that names the moment is another one each time.
+        text = f"{call.name} {_TIME.sub('now', parameters)}"
         with self._lock:
             if self.killed:
                 return Fault(effect="drop")  # It was on its way when the command died.
@@ -93,7 +100,7 @@ class Scene:
     def begin(self) -> tuple[str, ...]:
         return ("respond", "--finding", self.finding, "--without-prefect", "--no-wait")
 
-    def contained(self) -> State:
+    def contained(self) -> list[str]:
         return comparable(self.stage.state(), self.before)
 
     def effects(self) -> Counter[str]:
@@ -140,6 +147,7 @@ def test_dying_at_every_change_leads_to_the_same_end_with_nothing_done_twice(
     assert len(killer.at) >= sum(effects.values()), "some change was not died at"
     assert scene.effects() == effects
     assert scene.contained() == reference
+    assert "had no answer" in scene.commands("status", ended.incident).out
     assert scene.commands("undo", ended.incident).code == 0
     scene.undone()
 
@@ -160,6 +168,22 @@ def test_dying_at_every_change_of_an_undo_still_takes_everything_back_once(
     scene.undone()
     assert scene.commands("undo", incident).code == 0
     scene.undone()
+
+
+def test_dying_at_a_gate_leaves_it_to_be_decided_and_the_rest_to_be_done(scene: Scene) -> None:
+    with scene.commands.start(
+        "respond", "--finding", scene.finding, "--without-prefect"
+    ) as running:
+        waiting = Ended(0, running.says("clampdown approve"), "")
+        running.says("ec2.snapshot on")
+        running.signal(signal.SIGKILL)
+        assert running.end().code == -signal.SIGKILL
+
+    assert scene.commands("approve", waiting.incident, "contain").code == 0
+    resumed = scene.commands("resume", waiting.incident, "--without-prefect")
+
+    assert resumed.code == 0
+    assert scene.effects()["ec2:CreateSnapshots"] == 1
 
 
 def carry_out(scene: Scene, killer: Killer | None = None) -> Ended:
@@ -184,17 +208,17 @@ def again_and_again(scene: Scene, killer: Killer | None, arguments: tuple[str, .
     raise AssertionError(f"it was killed {_ENDS} times")
 
 
-def comparable(state: State, before: State) -> State:
-    """The state with the names that differ from run to run replaced: those it did not have before."""
+def comparable(state: State, before: State) -> list[str]:
+    """The state as lines, without the names that it did not have before: others come next time."""
     known = set(_NAMES.findall(repr(before)))
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
-            return {plain(key): plain(item) for key, item in value.items()}
+            return plain(list(value.items()))
         if isinstance(value, (list, tuple)):
             return sorted((plain(item) for item in value), key=repr)
         if isinstance(value, str):
             return _NAMES.sub(lambda match: match[0] if match[0] in known else "new", value)
         return value
 
-    return plain(state)
+    return json.dumps(plain(state), indent=1).splitlines()

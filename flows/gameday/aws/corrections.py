@@ -41,26 +41,33 @@ def apply() -> None:
     from flows.gameday.aws import (
         autoscaling,
         cloudformation,
+        cloudtrail,
         dns_firewall,
         ec2_requests,
         events,
         groups,
         guardduty,
         iam,
+        images,
         instance_profiles,
         instances,
         interfaces,
         kms,
+        lambda_functions,
         load_balancers,
         network_acls,
+        s3,
+        securityhub,
+        snapshot_sharing,
         snapshots,
         ssm,
         volumes,
         vpcs,
     )
-    from flows.gameday.aws.authorization import sessions
+    from flows.gameday.aws.authorization import boundaries, resource_policies, sessions
 
     for service in (
+        images,
         instances,
         instance_profiles,
         interfaces,
@@ -69,6 +76,7 @@ def apply() -> None:
         vpcs,
         volumes,
         snapshots,
+        snapshot_sharing,
         # After those whose answers it divides into pages.
         ec2_requests,
         load_balancers,
@@ -79,7 +87,13 @@ def apply() -> None:
         events,
         guardduty,
         ssm,
+        securityhub,
+        cloudtrail,
+        lambda_functions,
+        s3,
         kms,
+        boundaries,
+        resource_policies,
         sessions,
     ):
         service.correct()

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from flows.gameday.aws import settings
 from flows.gameday.network import Connections, Flow, Network, NotConnected, read_network
@@ -26,11 +26,11 @@ class NewConnection(BaseModel):
     ``region`` is found where it is left out.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    source: str = Field(alias="from")
-    destination: str = Field(alias="to")
-    port: int = Field(443, ge=0, le=65535)
+    source: str = Field(validation_alias=AliasChoices("source", "from"))
+    destination: str = Field(validation_alias=AliasChoices("destination", "to"))
+    port: int = Field(default=443, ge=0, le=65535)
     protocol: str = "tcp"
     via: Via = ""
     idle: bool = False

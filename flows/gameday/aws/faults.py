@@ -3,17 +3,56 @@
 from __future__ import annotations
 
 import json
+import random
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 from xml.sax.saxutils import escape
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 _QUERY_SERVICES = frozenset(
     {"autoscaling", "cloudformation", "cloudwatch", "elb", "elbv2", "iam", "rds", "sns", "sts"}
 )
+# Services that answer JSON with the status of HTTP that fits (REST); the others say 400.
+_REST_SERVICES = frozenset(
+    {
+        "accessanalyzer",
+        "detective",
+        "ebs",
+        "eks",
+        "guardduty",
+        "inspector2",
+        "lambda",
+        "macie2",
+        "scheduler",
+        "securityhub",
+    }
+)
+
+Effect = Literal[
+    "error",
+    "throttle",
+    "deny",
+    "server_error",
+    "expired_token",
+    "latency",
+    "drop",
+    "lost_answer",
+    "partial_page",
+]
+
+
+@dataclass(frozen=True)
+class ErrorAnswer:
+    """An error by its code, the status of HTTP and what it says."""
+
+    code: str
+    status: int
+    message: str
 
 
 class Fault(BaseModel):
@@ -21,12 +60,18 @@ class Fault(BaseModel):
 
     ``service`` and ``operation`` are globs over the API's names (``ec2``, ``CreateSnapshot*``);
     ``containing`` is text that the call's parameters must contain, for example one id. Of the
-    matching calls the ``nth`` is the first to be hit, and ``times`` of them are (None: all that
-    follow).
+    matching calls the ``nth`` is the first that can be hit, and the ``times`` calls from it on are
+    (None: all that follow), each with the ``probability``. Which ones follows from the ``seed``,
+    and so does every latency.
 
-    ``error`` answers ``code`` with the HTTP ``status`` and does nothing; ``latency`` waits
-    ``seconds`` and then carries the call out; ``drop`` cuts the connection before anything is
-    done; ``lost_answer`` carries the call out and then cuts the connection.
+    ``error`` answers ``code`` with the HTTP ``status`` and does nothing. ``throttle``, ``deny``,
+    ``server_error`` and ``expired_token`` do the same with the code and status that the service
+    itself has for it, unless others are given. ``latency`` waits and then carries the call out:
+    ``seconds``; or between ``seconds`` and ``most_seconds`` (``uniform``); or a time around the
+    median ``seconds`` (``lognormal``, with ``sigma`` as the deviation of its logarithm).
+    ``drop`` cuts the connection before anything is done; ``lost_answer`` carries the call out and
+    then cuts the connection. ``partial_page`` ends a page after ``keep`` items, with a token for
+    the rest; calls without pages don't notice.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,13 +79,25 @@ class Fault(BaseModel):
     service: str = "*"
     operation: str = "*"
     containing: str = ""
-    effect: Literal["error", "latency", "drop", "lost_answer"] = "error"
-    code: str = "InternalError"
+    effect: Effect = "error"
+    code: str = ""
     message: str = ""
-    status: int = Field(400, ge=400, le=599)
-    seconds: float = Field(0.0, ge=0)
-    nth: int = Field(1, ge=1)
-    times: int | None = Field(None, ge=1)
+    status: int | None = Field(default=None, ge=400, le=599)
+    seconds: float = Field(default=0.0, ge=0)
+    most_seconds: float = Field(default=0.0, ge=0)
+    sigma: float = Field(default=0.5, gt=0)
+    distribution: Literal["fixed", "uniform", "lognormal"] = "fixed"
+    keep: int = Field(default=1, ge=0)
+    nth: int = Field(default=1, ge=1)
+    times: int | None = Field(default=None, ge=1)
+    probability: float = Field(default=1.0, ge=0, le=1)
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _uniform_has_an_end(self) -> Fault:
+        if self.distribution == "uniform" and self.most_seconds < self.seconds:
+            raise ValueError("most_seconds must not be less than seconds")
+        return self
 
     def matches(self, service: str, operation: str, parameters: Mapping[str, Any]) -> bool:
         return (
@@ -51,7 +108,50 @@ class Fault(BaseModel):
 
     def hits(self, number: int) -> bool:
         """Whether the matching call of this number, counted from 1, is hit."""
-        return number >= self.nth and (self.times is None or number < self.nth + self.times)
+        if number < self.nth or (self.times is not None and number >= self.nth + self.times):
+            return False
+        return self.probability >= 1 or self._chance(number, "hit").random() < self.probability
+
+    def wait(self, number: int) -> float:
+        """How many seconds the matching call of this number waits."""
+        chance = self._chance(number, "wait")
+        match self.distribution:
+            case "uniform":
+                return chance.uniform(self.seconds, self.most_seconds)
+            case "lognormal":
+                return self.seconds * chance.lognormvariate(0, self.sigma)
+        return self.seconds
+
+    @property
+    def refuses(self) -> bool:
+        """Whether it answers with an error, and does nothing."""
+        return self.effect in ("error", "throttle", "deny", "server_error", "expired_token")
+
+    def answer(self, service: str) -> ErrorAnswer:
+        """The error that the service answers with."""
+        own = _own_error(self.effect, service)
+        return ErrorAnswer(
+            self.code or own.code,
+            self.status or own.status,
+            # Another code than the service's own has its own words.
+            self.message or self.code or own.message,
+        )
+
+    def _chance(self, number: int, what: str) -> random.Random:
+        # By the call's number, not in the order of calls: other threads change nothing.
+        return random.Random(f"{self.seed} {what} {number}")
+
+
+@dataclass(frozen=True)
+class Met:
+    """A fault that a call meets, and how many seconds it waits for it."""
+
+    fault: Fault
+    seconds: float
+
+    @property
+    def effect(self) -> Effect:
+        return self.fault.effect
 
 
 class Faults:
@@ -72,16 +172,89 @@ class Faults:
             self._faults.clear()
             self._seen.clear()
 
-    def meet(self, service: str, operation: str, parameters: Mapping[str, Any]) -> Fault | None:
+    def meet(self, service: str, operation: str, parameters: Mapping[str, Any]) -> Met | None:
         """The fault that this call meets, if any; every fault that matches has seen it."""
-        met: Fault | None = None
+        met: Met | None = None
         with self._lock:
             for number, fault in enumerate(self._faults):
                 if fault.matches(service, operation, parameters):
                     self._seen[number] += 1
                     if met is None and fault.hits(self._seen[number]):
-                        met = fault
+                        met = Met(fault, fault.wait(self._seen[number]))
         return met
+
+
+class Limit(BaseModel):
+    """A limit of the rate of calls, as AWS has them: a bucket of tokens, of which a call takes one.
+
+    ``burst`` is how many the bucket holds, ``per_second`` how many are put back ("the token bucket
+    algorithm", EC2 Developer Guide, "Request throttling"). Each operation that matches has a bucket
+    of its own, or, with ``shared``, all have one together; there is one for every account and
+    Region.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    service: str = "*"
+    operation: str = "*"
+    burst: int = Field(ge=1)
+    per_second: float = Field(ge=0)
+    shared: bool = False
+
+    def matches(self, service: str, operation: str) -> bool:
+        return fnmatchcase(service, self.service) and fnmatchcase(operation, self.operation)
+
+
+@dataclass
+class _Bucket:
+    tokens: float
+    filled: float
+
+
+class Limits:
+    """The limits that are set. ``clock`` gives seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._limits: list[Limit] = []
+        self._buckets: dict[tuple[int, str, str, str], _Bucket] = {}
+
+    def add(self, limit: Limit) -> None:
+        with self._lock:
+            self._limits.append(limit)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._limits.clear()
+            self._buckets.clear()
+
+    def exceeded(self, service: str, operation: str, account: str, region: str) -> Fault | None:
+        """The throttling that the call meets, where a bucket has no token for it.
+
+        A call that is throttled takes no token from any bucket.
+        """
+        with self._lock:
+            buckets = [
+                self._bucket(number, limit, operation, account, region)
+                for number, limit in enumerate(self._limits)
+                if limit.matches(service, operation)
+            ]
+            if any(bucket.tokens < 1 for bucket in buckets):
+                return Fault(effect="throttle")
+            for bucket in buckets:
+                bucket.tokens -= 1
+        return None
+
+    def _bucket(
+        self, number: int, limit: Limit, operation: str, account: str, region: str
+    ) -> _Bucket:
+        now = self._clock()
+        key = (number, "" if limit.shared else operation, account, region)
+        bucket = self._buckets.setdefault(key, _Bucket(limit.burst, now))
+        gained = (now - bucket.filled) * limit.per_second
+        bucket.tokens, bucket.filled = min(limit.burst, bucket.tokens + gained), now
+        return bucket
 
 
 def error_answer(service: str, code: str, message: str) -> tuple[bytes, str]:
@@ -104,3 +277,46 @@ def error_answer(service: str, code: str, message: str) -> tuple[bytes, str]:
         body = json.dumps({"__type": code, "message": message})
         return body.encode(), "application/x-amz-json-1.1"
     return f'<?xml version="1.0" encoding="UTF-8"?>{text}'.encode(), "text/xml"
+
+
+# Each service's own codes, as its API Reference lists them under "Common errors" and "Errors". The
+# throttling codes are all known to the SDKs, which back off and try again (SDKs and Tools Reference
+# Guide, "Retry behavior").
+_THROTTLED = {
+    "detective": ("TooManyRequestsException", 429),
+    "ebs": ("RequestThrottledException", 400),
+    "ec2": ("RequestLimitExceeded", 503),
+    "guardduty": ("TooManyRequestsException", 429),
+    "lambda": ("TooManyRequestsException", 429),
+    "organizations": ("TooManyRequestsException", 400),
+    "s3": ("SlowDown", 503),
+    "sqs": ("RequestThrottled", 403),
+}
+_DENIED = {"ec2": ("UnauthorizedOperation", 403), "s3": ("AccessDenied", 403)}
+_FAILED = {"ec2": ("InternalError", 500), "s3": ("InternalError", 500)}
+_EXPIRED = {"ec2": ("RequestExpired", 400), "s3": ("ExpiredToken", 400)}
+
+
+def _own_error(effect: Effect, service: str) -> ErrorAnswer:
+    query, rest = service in _QUERY_SERVICES, service in _REST_SERVICES
+    match effect:
+        case "throttle":
+            code, status = ("Throttling", 400) if query else ("ThrottlingException", 400)
+            code, status = _THROTTLED.get(service, (code, 429 if rest else status))
+            said = "Request limit exceeded." if service == "ec2" else "Rate exceeded"
+            return ErrorAnswer(code, status, said)
+        case "deny":
+            code, status = ("AccessDenied", 403) if query else ("AccessDeniedException", 400)
+            code, status = _DENIED.get(service, (code, 403 if rest else status))
+            return ErrorAnswer(code, status, "You are not authorized to perform this operation.")
+        case "server_error":
+            code, status = ("InternalFailure", 500) if query else ("InternalServerError", 500)
+            code, status = _FAILED.get(service, (code, status))
+            return ErrorAnswer(code, status, "An internal error has occurred.")
+        case "expired_token":
+            code, status = ("ExpiredToken", 403) if query else ("ExpiredTokenException", 400)
+            code, status = _EXPIRED.get(service, (code, 403 if rest else status))
+            return ErrorAnswer(
+                code, status, "The security token included in the request is expired"
+            )
+    return ErrorAnswer("InternalError", 400, "InternalError")

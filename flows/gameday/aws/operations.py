@@ -13,7 +13,7 @@ Operation = Callable[[Any, dict[str, Any]], Mapping[str, Any] | None]
 """What carries out an operation: it is given moto's response object, which knows account and
 Region, and the call's parameters by their names in the API; it returns the answer likewise."""
 
-_IN_PATH = re.compile(r"\{(\w+)\+?\}")
+_IN_PATH = re.compile(r"\{(\w+)(\+?)\}")
 
 
 def add(response: Any, operations: Mapping[str, Operation]) -> None:
@@ -30,7 +30,7 @@ def add(response: Any, operations: Mapping[str, Operation]) -> None:
         path = model.operation_model(name).http["requestUri"].split("?", 1)[0]
         if path != "/":
             urls = import_module(response.__module__.rsplit(".", 1)[0] + ".urls")
-            pattern = _IN_PATH.sub(r"(?P<\1>[^/]+)", path)
+            pattern = _IN_PATH.sub(_segment, path)
             urls.url_paths.setdefault(f"{{0}}{pattern}$", response.dispatch)
 
 
@@ -78,6 +78,11 @@ def _refused_call() -> Any:
         """A call is refused with an error of its service."""
 
     return RefusedCall
+
+
+def _segment(named: re.Match[str]) -> str:
+    # ``{Arn+}`` may have slashes in it.
+    return f"(?P<{named[1]}>{'.+' if named[2] else '[^/]+'})"
 
 
 def _method(carry_out: Operation) -> Callable[[Any], Any]:

@@ -11,6 +11,9 @@ from datetime import UTC, datetime
 from typing import Any, overload
 from urllib.parse import parse_qsl, unquote
 
+from flows.gameday.aws.identities import Identity
+from flows.gameday.aws.s3_operations import s3_operation
+
 _CREDENTIAL = re.compile(r"Credential=([^/,]+)/\d{8}/([^/,]+)/([^/,]+)/")
 _READING = ("Describe", "Get", "List", "Lookup", "Search", "Head", "Simulate", "Filter", "Query")
 # Reads by name that hand out credentials, or change nothing that anybody could read back.
@@ -24,6 +27,16 @@ _SIGNED_AS = {
     "tagging": "resourcegroupstaggingapi",
 }
 _LOAD_BALANCING = {"2012-06-01": "elb", "2015-12-01": "elbv2"}
+# The versions of the query APIs: by them a request without a signature is known.
+_VERSIONS = {
+    **_LOAD_BALANCING,
+    "2010-03-31": "sns",
+    "2010-05-08": "iam",
+    "2010-05-15": "cloudformation",
+    "2011-01-01": "autoscaling",
+    "2011-06-15": "sts",
+    "2016-11-15": "ec2",
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,7 @@ class RecordedCall:
 
     ``error`` is the code of AWS's error, empty for a success; ``status`` is the HTTP status, or 0
     where the connection was cut before an answer. ``at`` is when it was carried out, in UTC.
+    ``identity`` is who signed it.
     """
 
     service: str
@@ -43,6 +57,9 @@ class RecordedCall:
     seconds: float
     status: int
     error: str = ""
+    identity: Identity | None = None
+    source_address: str = ""
+    user_agent: str = ""
 
     @property
     def name(self) -> str:
@@ -69,6 +86,8 @@ class Request:
     parameters: Mapping[str, Any]
     access_key: str
     region: str
+    source_address: str = ""
+    user_agent: str = ""
 
     @classmethod
     def read(cls, environ: Mapping[str, Any], body: bytes) -> Request:
@@ -88,10 +107,24 @@ class Request:
             signed_as = "s3"
         service = _service(signed_as.lower(), form.get("Version", ""))
         operation, parameters = _operation(service, environ, body, form)
-        return cls(service, operation, parameters, access_key, region)
+        return cls(
+            service,
+            operation,
+            parameters,
+            access_key,
+            region,
+            environ.get("REMOTE_ADDR", ""),
+            environ.get("HTTP_USER_AGENT", ""),
+        )
 
     def recorded(
-        self, account: str, at: datetime, seconds: float, status: int, error: str = ""
+        self,
+        account: str,
+        at: datetime,
+        seconds: float,
+        status: int,
+        error: str = "",
+        identity: Identity | None = None,
     ) -> RecordedCall:
         return RecordedCall(
             self.service,
@@ -103,6 +136,9 @@ class Request:
             round(seconds, 4),
             status,
             error,
+            identity,
+            self.source_address,
+            self.user_agent,
         )
 
 
@@ -155,6 +191,8 @@ class Calls(Sequence[RecordedCall]):
 
 
 def _service(signed_as: str, version: str) -> str:
+    if not signed_as:
+        return _VERSIONS.get(version, "")
     if signed_as == "elasticloadbalancing":
         return _LOAD_BALANCING.get(version, "elbv2")
     return _SIGNED_AS.get(signed_as, signed_as)
@@ -168,6 +206,8 @@ def _operation(
         return str(target).rsplit(".", 1)[-1], _json(body)
     if "Action" in form:
         return form["Action"], _parameters(service, form["Action"], form)
+    if service == "s3":
+        return s3_operation(environ)
     routed = _routed(service, environ)
     if routed is None:
         return f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}", _json(body)

@@ -15,10 +15,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from flows.gameday.aws import autoscaling, corrections, guardduty, settings, ssm
+from flows.gameday.aws import autoscaling, cloudtrail, corrections, guardduty, pages, securityhub, settings, ssm
 from flows.gameday.aws.authorization import enforce, sessions
 from flows.gameday.aws.dataplane import DataPlane, NewConnection
-from flows.gameday.aws.faults import Fault, Faults, error_answer
+from flows.gameday.aws.faults import Fault, Faults, Limit, Limits, error_answer
+from flows.gameday.aws.identities import identity_of
 from flows.gameday.aws.memory import Memory, forget, seed
 from flows.gameday.aws.recording import Calls, Request
 
@@ -53,11 +54,13 @@ class SimulatedAws:
 
     From another process it is controlled over HTTP: GET /_clampdown/health, GET /_clampdown/calls,
     POST /_clampdown/reset, POST /_clampdown/faults (one fault or a list of them; an empty list
-    clears), POST /_clampdown/config (settings by name), POST /_clampdown/connections (a
+    clears), POST /_clampdown/limits (likewise, of :class:`flows.gameday.aws.faults.Limit`), POST
+    /_clampdown/config (settings by name), POST /_clampdown/connections (a
     :class:`flows.gameday.aws.dataplane.NewConnection`), GET /_clampdown/connections, POST
     /_clampdown/findings (items of GuardDuty's GetFindings, see
-    :func:`flows.gameday.aws.guardduty.inject`), POST /_clampdown/ssm-output (one :class:`flows.gameday.aws.ssm.CommandOutput` or a list), POST
-    /_clampdown/ping-status (``{"instance": "i-…", "status": "ConnectionLost"}``), POST
+    :func:`flows.gameday.aws.guardduty.inject`), POST /_clampdown/ssm-output (one
+    :class:`flows.gameday.aws.ssm.CommandOutput` or a list), POST /_clampdown/ping-status
+    (``{"instance": "i-…", "status": "ConnectionLost"}``), POST
     /_clampdown/instance-credentials (``{"instance": "i-…"}``).
     """
 
@@ -73,6 +76,7 @@ class SimulatedAws:
     iam_consistency_seconds: float = 0.0
     calls: Calls = field(default_factory=Calls, init=False, repr=False)
     _faults: Faults = field(default_factory=Faults, init=False, repr=False)
+    _limits: Limits = field(default_factory=Limits, init=False, repr=False)
     _moto_lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
     _server: Any = field(default=None, init=False, repr=False)
     _thread: threading.Thread | None = field(default=None, init=False, repr=False)
@@ -88,6 +92,7 @@ class SimulatedAws:
             raise AlreadyRunning("A simulated AWS is running in this process already.")
         try:
             corrections.apply()
+            cloudtrail.look_up_in(self.calls)
             self._open()
         except BaseException:
             _RUNNING.release()
@@ -137,8 +142,10 @@ class SimulatedAws:
             untrack_seconds=60.0,
             enforce_iam=self.enforce_iam,
             iam_consistency_seconds=self.iam_consistency_seconds,
+            trail_seconds=0.0,
         )
         self.clear_faults()
+        self.clear_limits()
         ssm.OUTPUTS.clear()
         with self._moto_lock:
             self._data_plane.clear()
@@ -171,6 +178,13 @@ class SimulatedAws:
     def clear_faults(self) -> None:
         self._faults.clear()
 
+    def limit(self, rule: Limit) -> None:
+        """Throttle calls that are more than the limit lets through, until the next reset."""
+        self._limits.add(rule)
+
+    def clear_limits(self) -> None:
+        self._limits.clear()
+
     def connect(self, wanted: NewConnection) -> Mapping[str, Any]:
         """Establish a connection that goes on from then on. Raises NotConnected."""
         with self._moto_lock:
@@ -196,6 +210,11 @@ class SimulatedAws:
         """Have GuardDuty find something, an item of GetFindings; its id. Raises ValueError."""
         with self._moto_lock:
             return guardduty.inject(finding)
+
+    def choose_custom_action(self, action: str, finding_ids: Iterable[str]) -> int:
+        """Have somebody choose a custom action of Security Hub. Raises ValueError."""
+        with self._moto_lock:
+            return securityhub.choose(action, finding_ids)
 
     def script_output(self, output: ssm.CommandOutput) -> None:
         """Have commands that match say this, until the next reset."""
@@ -266,11 +285,11 @@ class SimulatedAws:
         if settings.SETTINGS.latency_seconds:
             time.sleep(settings.SETTINGS.latency_seconds)
         request = Request.read(environ, body)
-        fault = self._faults.meet(request.service, request.operation, request.parameters)
-        if fault is not None and fault.effect == "latency":
-            time.sleep(fault.seconds)
-            fault = None
-        return self._carry_out(environ, body, request, fault, start)
+        met = self._faults.meet(request.service, request.operation, request.parameters)
+        if met is not None and met.effect == "latency":
+            time.sleep(met.seconds)
+            met = None
+        return self._carry_out(environ, body, request, met.fault if met else None, start)
 
     def _carry_out(
         self,
@@ -283,24 +302,31 @@ class SimulatedAws:
         began = time.monotonic()
         at = datetime.now(UTC)
         with self._moto_lock:
-            if fault is None or fault.effect == "lost_answer":
+            account = _account_of(request.access_key)
+            # Now: afterwards the access key may be gone.
+            identity = identity_of(request.access_key, account)
+            fault = fault or self._limits.exceeded(
+                request.service, request.operation, account, request.region
+            )
+            if fault is None or fault.effect in ("lost_answer", "partial_page"):
                 autoscaling.keep_up()
-                status, headers, answer = self._moto(environ, body, request)
-            elif fault.effect == "error":
-                answer, kind = error_answer(
-                    request.service, fault.code, fault.message or fault.code
-                )
-                headers = [*_headers(answer, kind), ("x-amzn-errortype", fault.code)]
-                status = f"{fault.status} Error"
+                keep = fault.keep if fault is not None and fault.effect == "partial_page" else None
+                status, headers, answer = self._paged(environ, body, request, keep)
+            elif fault.refuses:
+                error = fault.answer(request.service)
+                answer, kind = error_answer(request.service, error.code, error.message)
+                headers = [*_headers(answer, kind), ("x-amzn-errortype", error.code)]
+                status = f"{error.status} Error"
             else:
                 status, headers, answer = "0 Dropped", [], b""
             code = int(status.split()[0])
             call = request.recorded(
-                _account_of(request.access_key),
+                account,
                 at,
                 time.monotonic() - began,
                 code,
                 _error_code(code, headers, answer),
+                identity,
             )
             self.calls.add(call)
             if call.changes:
@@ -309,6 +335,19 @@ class SimulatedAws:
             _cut(environ)
         start(status, headers)
         return [answer]
+
+    def _paged(
+        self, environ: dict[str, Any], body: bytes, request: Request, keep: int | None
+    ) -> tuple[str, list[tuple[str, str]], bytes]:
+        """moto's answer, of which a page may have been given out in part before."""
+        operation = request.service, request.operation
+        asked = pages.resumed(*operation, environ, body)
+        status, headers, answer = self._moto(asked.environ, asked.body, request)
+        if not status.startswith("2") or (keep is None and not asked.skip):
+            return status, headers, answer
+        token = asked.token if asked.skip else pages.token_of(*operation, request.parameters)
+        answer = pages.shortened(*operation, answer, skip=asked.skip, keep=keep, token=token)
+        return status, headers, answer
 
     def _moto(
         self, environ: dict[str, Any], body: bytes, request: Request
@@ -368,11 +407,20 @@ class SimulatedAws:
                 for fault in faults:
                     self.fault(fault)
                 return {"added": len(faults)}
+            case "POST", "limits":
+                limits = [Limit.model_validate(item) for item in _listed(data)]
+                if not limits:
+                    self.clear_limits()
+                for limit in limits:
+                    self.limit(limit)
+                return {"added": len(limits)}
             case "POST", "config":
                 self.configure(**(data or {}))
                 return settings.SETTINGS.model_dump()
             case "POST", "findings":
                 return {"ids": [self.find(item) for item in _listed(data)]}
+            case "POST", "custom-action":
+                return {"chosen": self.choose_custom_action(data["action"], data["findings"])}
             case "POST", "ssm-output":
                 outputs = [ssm.CommandOutput.model_validate(item) for item in _listed(data)]
                 for output in outputs:

@@ -27,7 +27,7 @@ class Settings(BaseModel):
 
     With ``enforce_iam`` nobody may do what IAM doesn't allow them; access keys that IAM never gave
     out are then the administrator's. ``iam_consistency_seconds`` is how long a change of IAM takes
-    to count.
+    to count. ``trail_seconds`` is how long CloudTrail takes to know of a call.
     """
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
@@ -46,6 +46,7 @@ class Settings(BaseModel):
     untrack_seconds: float = Field(default=60.0, ge=0)
     enforce_iam: bool = False
     iam_consistency_seconds: float = Field(default=0.0, ge=0)
+    trail_seconds: float = Field(default=0.0, ge=0)
 
 
 # moto's state is global to the process, and so are the settings of what corrects it.

@@ -161,7 +161,7 @@ class _Builder:
         self.ids["role"], self.ids["profile"] = name, f"{name}-profile"
         self.ids["key"] = self.aws["kms"].create_key(Description="volumes")["KeyMetadata"]["Arn"]
         self.ids["image"] = self.ec2.register_image(
-            Name="payments-web", RootDeviceName="/dev/xvda", Architecture="x86_64"
+            Name="payments-web", RootDeviceName="/dev/sda1", Architecture="x86_64"
         )["ImageId"]
 
     def balancers(self) -> None:

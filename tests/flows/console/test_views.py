@@ -224,9 +224,9 @@ def test_the_live_view_tells_a_step_by_its_changes_and_how_to_decide(book: Journ
         "new: because",
         f"✗ ec2.isolate on {TARGET.id}: because",
         "! unknown: because",
-        "▸ gate contain: approve (broke the glass)",
+        ": gate contain: approve (broke the glass)",
         "✓ ec2.isolate: verified",
-        "▸ aborted: because",
+        "▸ local:alice: aborted: because",
     ):
         assert said in text
 

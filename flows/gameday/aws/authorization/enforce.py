@@ -27,6 +27,7 @@ from flows.gameday.aws.authorization.policy import Asked
 from flows.gameday.aws.authorization.principals import Caller, CredentialsRejected, Rejection
 from flows.gameday.aws.authorization.resource_policies import policy_of
 from flows.gameday.aws.authorization.resources import Place
+from flows.gameday.aws.authorization.signature import is_signed_with
 from flows.gameday.aws.faults import error_answer
 from flows.gameday.aws.recording import Request
 
@@ -139,7 +140,7 @@ def refusal(environ: Mapping[str, Any], request: Request, account: str) -> Answe
     if environ["PATH_INFO"].startswith(_NOT_AWS):
         return None
     place = Place(account, request.region or "us-east-1")
-    unknown = _not_yet_known(request, place)
+    unknown = _not_yet_known(environ, request, place)
     if request.service in _CHANGES_IAM and not request.operation.startswith(_READING):
         consistency.before_change(account)
     if not settings.SETTINGS.enforce_iam:
@@ -147,23 +148,33 @@ def refusal(environ: Mapping[str, Any], request: Request, account: str) -> Answe
     try:
         _current = _authorize(environ, request, place)
     except CredentialsRejected as rejected:
-        return _rejected(request, rejected.why)
+        return _rejected(environ, request, rejected.why)
     except Refused as refused:
-        return _refused(request, refused)
+        return _refused(environ, request, refused)
     return unknown
 
 
 def _authorize(environ: Mapping[str, Any], request: Request, place: Place) -> Authority:
     caller = principals.caller_of(request.access_key, place.account, _token(environ))
+    if caller.secret is not None and not is_signed_with(caller.secret, environ):
+        raise CredentialsRejected("unsigned")
     authority = Authority(caller, place, dict(_context(environ, request, caller)))
     needs = needs_of(request, place)
-    if needs[0].action in FREE or request.operation.startswith("AssumeRoleWith"):
-        return authority
-    if not request.access_key and request.service != "s3":
+    without_keys = request.service == "s3" or request.operation.startswith("AssumeRoleWith")
+    if not request.access_key and not without_keys:
         raise CredentialsRejected("missing")
+    if needs[0].action in FREE:
+        return authority
     if needs[0].action == "sts:AssumeRole" and caller.began and caller.began.source_identity:
-        # It "persists across chained role sessions", and each of them sets it.
+        # It "persists across chained role sessions", each of them sets it, and "you cannot change
+        # the source identity value" (IAM User Guide, "Monitor and control actions taken with
+        # assumed roles").
         needs.append(Need("sts:SetSourceIdentity", needs[0].resources))
+        wanted = request.parameters.get("SourceIdentity", caller.began.source_identity)
+        if wanted != caller.began.source_identity:
+            role = needs[0].resources[0].arn
+            asked = Asked("sts:SetSourceIdentity", role, caller.principal)
+            raise Refused(asked, Decision("role trust policy"))
     authority.require(needs, context_of(request))
     return authority
 
@@ -199,7 +210,7 @@ def _context(
         yield "aws:principalorgid", (organization,)
 
 
-def _not_yet_known(request: Request, place: Place) -> Answer | None:
+def _not_yet_known(environ: Mapping[str, Any], request: Request, place: Place) -> Answer | None:
     """EC2's answer where it doesn't know a new instance profile, or that a role is in it, yet:
     "Invalid IAM Instance Profile name" (EC2 User Guide, "Troubleshoot IAM roles")."""
     named = request.parameters.get("IamInstanceProfile")
@@ -211,6 +222,7 @@ def _not_yet_known(request: Request, place: Place) -> Answer | None:
             if profile.roles:
                 return None
             return _answer(
+                environ,
                 request,
                 "InvalidParameterValue",
                 f'IAM Instance Profile "{profile.arn}" has no associated IAM Roles',
@@ -218,6 +230,7 @@ def _not_yet_known(request: Request, place: Place) -> Answer | None:
             )
     parameter = "name" if name else "arn"
     return _answer(
+        environ,
         request,
         "InvalidParameterValue",
         f"Value ({name or arn}) for parameter iamInstanceProfile.{parameter} is invalid. "
@@ -230,108 +243,108 @@ def _not_yet_known(request: Request, place: Place) -> Answer | None:
 
 
 @cache
-def _protocol(service: str) -> str:
+def _family(service: str) -> str:
+    """Services that answer alike: EC2, S3, and the others by their protocol."""
     from botocore.exceptions import UnknownServiceError
     from moto.core.utils import get_service_model
 
+    if service in ("ec2", "s3"):
+        return service
     try:
         model: Any = get_service_model(service)
-        return str(model.metadata["protocol"])
+        protocol = str(model.metadata["protocol"])
     except (UnknownServiceError, KeyError):
         return "query"
+    return protocol if protocol in ("json", "rest-json") else "query"
 
 
-# Code, message and status for what isn't about permissions, by protocol: EC2, S3, JSON, the rest.
+_INVALID = "The security token included in the request is invalid."
+_EXPIRED = "The security token included in the request is expired"
+_UNSIGNED = (
+    "The request signature we calculated does not match the signature you provided. Check your AWS "
+    "Secret Access Key and signing method. Consult the service documentation for details."
+)
+_NOT_VALIDATED = "AWS was not able to validate the provided access credentials"
+_NO_SUCH_KEY = "The AWS Access Key Id you provided does not exist in our records."
+# Code, message and status where it isn't about permissions, by family.
 _REJECTIONS: Mapping[Rejection, Mapping[str, tuple[str, str, int]]] = {
     "invalid": {
-        "ec2": (
-            "AuthFailure",
-            "AWS was not able to validate the provided access credentials",
-            401,
-        ),
-        "rest-xml": (
-            "InvalidAccessKeyId",
-            "The AWS Access Key Id you provided does not exist in our records.",
-            403,
-        ),
-        "json": (
-            "UnrecognizedClientException",
-            "The security token included in the request is invalid.",
-            400,
-        ),
-        "rest-json": (
-            "UnrecognizedClientException",
-            "The security token included in the request is invalid.",
-            403,
-        ),
-        "query": (
-            "InvalidClientTokenId",
-            "The security token included in the request is invalid.",
-            403,
-        ),
+        "ec2": ("AuthFailure", _NOT_VALIDATED, 401),
+        "s3": ("InvalidAccessKeyId", _NO_SUCH_KEY, 403),
+        "json": ("UnrecognizedClientException", _INVALID, 400),
+        "rest-json": ("UnrecognizedClientException", _INVALID, 403),
+        "query": ("InvalidClientTokenId", _INVALID, 403),
     },
     "expired": {
         "ec2": ("RequestExpired", "Request has expired.", 400),
-        "rest-xml": ("ExpiredToken", "The provided token has expired.", 400),
-        "json": (
-            "ExpiredTokenException",
-            "The security token included in the request is expired",
-            400,
-        ),
-        "rest-json": (
-            "ExpiredTokenException",
-            "The security token included in the request is expired",
-            403,
-        ),
-        "query": ("ExpiredToken", "The security token included in the request is expired", 403),
+        "s3": ("ExpiredToken", "The provided token has expired.", 400),
+        "json": ("ExpiredTokenException", _EXPIRED, 400),
+        "rest-json": ("ExpiredTokenException", _EXPIRED, 403),
+        "query": ("ExpiredToken", _EXPIRED, 403),
+    },
+    "unsigned": {
+        "ec2": ("AuthFailure", _NOT_VALIDATED, 401),
+        "json": ("InvalidSignatureException", _UNSIGNED, 400),
+        "rest-json": ("InvalidSignatureException", _UNSIGNED, 403),
+        "query": ("SignatureDoesNotMatch", _UNSIGNED, 403),
     },
     "missing": {
-        "json": (
-            "MissingAuthenticationTokenException",
-            "Missing Authentication Token",
-            400,
-        ),
+        "json": ("MissingAuthenticationTokenException", "Missing Authentication Token", 400),
         "query": ("MissingAuthenticationToken", "Request is missing Authentication Token", 403),
     },
 }
-# Services that call a refusal otherwise than their protocol has it.
 _DENIALS: Mapping[str, tuple[str, int]] = {
-    "sns": ("AuthorizationError", 403),
-    "sqs": ("AccessDenied", 403),
-}
-_DENIALS_BY_PROTOCOL: Mapping[str, tuple[str, int]] = {
     "ec2": ("UnauthorizedOperation", 403),
     "json": ("AccessDeniedException", 400),
     "rest-json": ("AccessDeniedException", 403),
     "query": ("AccessDenied", 403),
 }
+# Services that call a refusal otherwise than their family does.
+_DENIALS_OF: Mapping[str, tuple[str, int]] = {
+    "sns": ("AuthorizationError", 403),
+    "sqs": ("AccessDenied", 403),
+}
 
 
-def _rejected(request: Request, why: Rejection) -> Answer:
+def _rejected(environ: Mapping[str, Any], request: Request, why: Rejection) -> Answer:
     known = _REJECTIONS[why]
-    code, message, status = known.get(_protocol(request.service), known["query"])
-    return _answer(request, code, message, status)
+    return _answer(environ, request, *known.get(_family(request.service), known["query"]))
 
 
-def _refused(request: Request, refused: Refused) -> Answer:
-    by_protocol = _DENIALS_BY_PROTOCOL.get(
-        _protocol(request.service), _DENIALS_BY_PROTOCOL["query"]
-    )
-    code, status = _DENIALS.get(request.service, by_protocol)
+def _refused(environ: Mapping[str, Any], request: Request, refused: Refused) -> Answer:
+    by_family = _DENIALS.get(_family(request.service), _DENIALS["query"])
+    code, status = _DENIALS_OF.get(request.service, by_family)
     message = str(refused)
     if request.service == "ec2":
         message = f"You are not authorized to perform this operation. {message}"
-    return _answer(request, code, message, status)
+    return _answer(environ, request, code, message, status)
 
 
-def _answer(request: Request, code: str, message: str, status: int) -> Answer:
-    answer, kind = error_answer(request.service, code, message)
+def _answer(
+    environ: Mapping[str, Any], request: Request, code: str, message: str, status: int
+) -> Answer:
+    # Of the other protocols, those that aren't JSON have all the same XML for errors.
+    family = _family(request.service)
+    written_as = "sts" if family == "query" else request.service
+    answer, kind = error_answer(written_as, code, message)
+    if environ.get("HTTP_SMITHY_PROTOCOL") == "rpc-v2-cbor":
+        answer, kind = _cbor({"__type": code, "message": message}), "application/cbor"
     headers = [
         ("Content-Type", kind),
         ("Content-Length", str(len(answer))),
         ("x-amzn-errortype", code),
+        *([("smithy-protocol", "rpc-v2-cbor")] if kind == "application/cbor" else []),
     ]
     return f"{status} {_REASONS[status]}", headers, answer
+
+
+def _cbor(texts: Mapping[str, str]) -> bytes:
+    """A map of texts in CBOR (RFC 8949, section 3): a map is of major type 5, a text of 3."""
+    parts = [bytes([0xA0 | len(texts)])]
+    for text in (item for pair in texts.items() for item in pair):
+        data = text.encode()
+        parts.append(b"\x79" + len(data).to_bytes(2, "big") + data)
+    return b"".join(parts)
 
 
 _REASONS = {400: "Bad Request", 401: "Unauthorized", 403: "Forbidden"}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from flows.gameday.aws.authorization.consistency import iam_in_force
 from flows.gameday.aws.authorization.policy import ANONYMOUS, Policy, Principal, read_policy
 from flows.gameday.aws.authorization.sessions import Session
 
-Rejection = Literal["invalid", "expired", "missing"]
+Rejection = Literal["invalid", "expired", "missing", "unsigned"]
 
 _ADMINISTRATOR = read_policy(
     '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}'
@@ -28,8 +28,8 @@ _MANAGED_BY_AWS = re.compile(r"arn:aws:iam::aws:policy/")
 class CredentialsRejected(Exception):
     """The credentials are nobody's, whatever they may do.
 
-    ``why``: ``invalid`` (deleted, Inactive, or with another session's token), ``expired``, or
-    ``missing``.
+    ``why``: ``invalid`` (deleted, Inactive, or with another session's token), ``expired``,
+    ``missing``, or ``unsigned`` (with another secret).
     """
 
     def __init__(self, why: Rejection) -> None:
@@ -39,7 +39,10 @@ class CredentialsRejected(Exception):
 
 @dataclass(frozen=True)
 class Caller:
-    """A principal, the policies that hold for it, and the condition keys that it brings along."""
+    """A principal, the policies that hold for it, and the condition keys that it brings along.
+
+    ``secret`` is what they sign with, where it is known.
+    """
 
     principal: Principal
     identity: Sequence[Policy] = ()
@@ -47,6 +50,7 @@ class Caller:
     session: Sequence[Policy] | None = None
     context: Context = field(default_factory=dict)
     began: Session | None = None
+    secret: str | None = field(default=None, repr=False)
 
 
 def caller_of(access_key: str, account: str, token: str) -> Caller:
@@ -68,11 +72,12 @@ def caller_of(access_key: str, account: str, token: str) -> Caller:
             raise CredentialsRejected("invalid")
         if session.expires <= datetime.now(UTC):
             raise CredentialsRejected("expired")
-        return _of_role(session) if session.role else _of_user(home, session.user, session)
+        caller = _of_role(session) if session.role else _of_user(home, session.user, session)
+        return replace(caller, secret=session.secret)
     key = iam_in_force(home).access_keys.get(access_key)
     if key is None or key.user_name is None or key.status != "Active" or token:
         raise CredentialsRejected("invalid")
-    return _of_user(home, key.user_name, None)
+    return replace(_of_user(home, key.user_name, None), secret=key.secret_access_key)
 
 
 def administrator(account: str) -> Caller:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from flows.gameday.aws import settings
 from flows.gameday.aws.authorization.consistency import iam_in_force
 from flows.gameday.aws.authorization.evaluation import Kind
 from flows.gameday.aws.authorization.policy import Policy, read_policy
@@ -34,6 +35,24 @@ class ResourcePolicy:
 
 
 NONE = ResourcePolicy()
+
+
+def correct() -> None:
+    """Have S3 leave its buckets' policies to IAM where that is enforced.
+
+    moto holds a policy's statements against everybody, whomever they name.
+    """
+    from moto.iam.access_control import PermissionResult
+    from moto.s3.models import FakeBucket
+
+    permission = FakeBucket.get_permission
+
+    def get_permission(self: Any, action: str, resource: str) -> Any:
+        if settings.SETTINGS.enforce_iam:
+            return PermissionResult.PERMITTED
+        return permission(self, action, resource)
+
+    FakeBucket.get_permission = get_permission
 
 
 def policy_of(action: str, resource: Resource) -> ResourcePolicy:

@@ -256,27 +256,48 @@ def _ec2_behind(text: str, operation: str, place: Place) -> Iterator[str]:
         yield text
         if operation == "CreateSnapshots" and text.startswith("i-"):
             yield from _volumes_of(text, place)
-        return
-    if not re.fullmatch(r"(iip-assoc|aclassoc|eipassoc|rtbassoc|eni-attach)-[0-9a-f]+", text):
-        return
-    backend = ec2_backends[place.account][place.region]
-    for association in backend.iam_instance_profile_associations.values():
-        if association.association_id == text:
-            yield association.instance.id
+    elif find := _EC2_ASSOCIATIONS.get(text.rpartition("-")[0]):
+        yield from filter(None, find(ec2_backends[place.account][place.region], text))
+
+
+def _with_profile(backend: Any, association: str) -> Iterator[str | None]:
+    for found in backend.iam_instance_profile_associations.values():
+        if found.association_id == association:
+            yield found.instance.id
+
+
+def _with_acl(backend: Any, association: str) -> Iterator[str | None]:
     for acl in backend.network_acls.values():
-        if text in acl.associations:
-            yield acl.id
-            yield acl.associations[text].subnet_id
-    for address in backend.addresses.values():
-        if address.association_id == text:
-            yield from filter(None, (address.allocation_id, getattr(address.eni, "id", None)))
+        for found in acl.associations:
+            if association in (found.id, found.new_association_id):
+                yield from (acl.id, found.subnet_id)
+
+
+def _with_address(backend: Any, association: str) -> Iterator[str | None]:
+    for address in backend.addresses:
+        if address.association_id == association:
+            yield from (address.allocation_id, getattr(address.eni, "id", None))
+
+
+def _with_interface(backend: Any, attachment: str) -> Iterator[str | None]:
     for interface in backend.enis.values():
-        if interface.attachment_id == text:
-            yield interface.id
-            yield from filter(None, (getattr(interface.instance, "id", None),))
+        if interface.attachment_id == attachment:
+            yield from (interface.id, getattr(interface.instance, "id", None))
+
+
+def _with_routes(backend: Any, association: str) -> Iterator[str | None]:
     for table in backend.route_tables.values():
-        if text in table.associations:
+        if association in table.all_associations_ids:
             yield table.id
+
+
+_EC2_ASSOCIATIONS: Mapping[str, Callable[[Any, str], Iterator[str | None]]] = {
+    "aclassoc": _with_acl,
+    "eipassoc": _with_address,
+    "eni-attach": _with_interface,
+    "iip-assoc": _with_profile,
+    "rtbassoc": _with_routes,
+}
 
 
 def _volumes_of(instance: str, place: Place) -> Iterator[str]:
@@ -374,7 +395,7 @@ def _autoscaling(operation: str, given: Parameters, place: Place) -> Iterator[Re
         ]
     for name in dict.fromkeys(names):
         group = groups.get(name)
-        tags = {tag["key"]: tag["value"] for tag in (group.tags if group is not None else [])}
+        tags = {tag["Key"]: tag.get("Value") or "" for tag in (group.tags if group else [])}
         arn = (
             str(group.arn)
             if group is not None

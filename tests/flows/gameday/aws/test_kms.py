@@ -137,9 +137,7 @@ def _uses(kms: Any) -> dict[str, Callable[[], Any]]:
     return {
         f"encrypt {symmetric}": lambda: kms.encrypt(KeyId="alias/case", Plaintext=b"secret"),
         f"decrypt {symmetric}": lambda: kms.decrypt(CiphertextBlob=ciphertext),
-        f"data key {symmetric}": lambda: kms.generate_data_key(
-            KeyId=symmetric, KeySpec="AES_256"
-        ),
+        f"data key {symmetric}": lambda: kms.generate_data_key(KeyId=symmetric, KeySpec="AES_256"),
         f"re-encrypt {symmetric}": lambda: kms.re_encrypt(
             CiphertextBlob=ciphertext, DestinationKeyId=_key(kms)
         ),

@@ -35,9 +35,7 @@ ALL, READS, NOTHING = policy(allow()), policy(allow(READ)), policy()
 def outcome(
     principal: Principal = USER, action: str = READ, **policies: Any
 ) -> tuple[str | None, bool]:
-    decision = decide(
-        Asked(action, "arn:aws:s3:::bucket/key", principal), Policies(**policies)
-    )
+    decision = decide(Asked(action, "arn:aws:s3:::bucket/key", principal), Policies(**policies))
     return decision.by, decision.explicit
 
 
@@ -75,7 +73,10 @@ def test_an_explicit_deny_wins_wherever_it_is(kind: str, held: dict[str, Any]) -
 
 def test_a_boundary_and_a_session_policy_narrow_and_grant_nothing() -> None:
     assert outcome(identity=[ALL], boundary=[READS]) == ALLOWED
-    assert outcome(identity=[ALL], boundary=[READS], action=WRITE) == ("permissions boundary", False)
+    assert outcome(identity=[ALL], boundary=[READS], action=WRITE) == (
+        "permissions boundary",
+        False,
+    )
     assert outcome(identity=[ALL], session=[READS], action=WRITE) == ("session policy", False)
     assert outcome(boundary=[ALL], session=[ALL]) == ("identity-based policy", False)
     assert outcome(identity=[ALL], boundary=[]) == ("permissions boundary", False)
@@ -187,7 +188,9 @@ _statements = st.builds(
     st.sampled_from(["*", "s3:*", READ, WRITE, "ec2:*"]),
     st.sampled_from(["*", "arn:aws:s3:::bucket/*", "arn:aws:s3:::other/*"]),
 )
-_policies = st.lists(st.lists(_statements, max_size=3).map(lambda items: policy(*items)), max_size=3)
+_policies = st.lists(
+    st.lists(_statements, max_size=3).map(lambda items: policy(*items)), max_size=3
+)
 _narrowing = st.none() | _policies
 _resource = st.none() | st.builds(
     by, st.sampled_from([OWN, OTHER, USER.arn, "*"]), st.sampled_from(["Allow", "Deny"])

@@ -75,9 +75,7 @@ def test_actions_are_matched_with_wildcards_and_without_case(
         (["arn:aws:s3:::a", INSTANCE], INSTANCE, True),
     ],
 )
-def test_resources_are_matched_with_wildcards(
-    patterns: Any, resource: str, allowed: bool
-) -> None:
+def test_resources_are_matched_with_wildcards(patterns: Any, resource: str, allowed: bool) -> None:
     assert allows(allow(resource=patterns), "ec2:StopInstances", resource) is allowed
     opposite = {"Effect": "Allow", "Action": "*", "NotResource": patterns}
     assert allows(opposite, "ec2:StopInstances", resource) is not allowed

@@ -1,0 +1,290 @@
+"""S3: what Object Lock keeps, what Block Public Access blocks, and uploads that arrived damaged."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+_PUBLIC = ("/global/AllUsers", "/global/AuthenticatedUsers")
+
+# The checksums that can be computed here; CRC-32C and CRC-64/NVME need libraries of their own, and
+# are taken as they come.
+_CHECKSUMS: Mapping[str, Callable[[bytes], bytes]] = {
+    "SHA256": lambda body: hashlib.sha256(body).digest(),
+    "SHA1": lambda body: hashlib.sha1(body, usedforsecurity=False).digest(),
+    "CRC32": lambda body: zlib.crc32(body).to_bytes(4, "big"),
+}
+_ALGORITHMS = (*_CHECKSUMS, "CRC32C", "CRC64NVME")
+
+
+def correct() -> None:
+    """Have retention hold, public access blocked, damaged uploads refused, and refusals say so."""
+    _memory()
+    _uploads()
+    _retention()
+    _public_access()
+    _denials()
+
+
+def _memory() -> None:
+    """Have objects be as forgettable, and as memorable, as everything else is."""
+    from moto.s3.models import FakeKey, FakeMultipart, S3Backend, S3BackendDict
+
+    reset = S3Backend.reset
+
+    def forget(self: Any) -> None:
+        # moto would empty every object that was ever made, those that are remembered too.
+        FakeKey.instances_tracked.clear()
+        FakeMultipart.instances_tracked.clear()
+        reset(self)
+
+    S3Backend.reset = forget
+    FakeKey.__del__ = lambda key: key.dispose()
+    # Which account has a bucket follows from where it is.
+    S3BackendDict.bucket_accounts = property(
+        lambda services: {
+            bucket: (partition, account)
+            for account, partitions in list(services.items())
+            for partition, backend in dict(partitions).items()
+            for bucket in backend.buckets
+        },
+        lambda services, value: None,
+    )
+
+
+def _uploads() -> None:
+    from moto.s3.responses import S3Response
+
+    put = S3Response._key_response_put
+
+    def _key_response_put(self: Any, query: dict[str, Any], key_name: str) -> Any:
+        # "The Content-MD5 or x-amz-sdk-checksum-algorithm header is required" for uploads with a
+        # retention (PutObject), and any checksum will do; moto wants the algorithm named as well.
+        given = [name for name in _ALGORITHMS if self.headers.get(f"x-amz-checksum-{name.lower()}")]
+        if given and not self.headers.get("x-amz-sdk-checksum-algorithm"):
+            self.request.environ["HTTP_X_AMZ_SDK_CHECKSUM_ALGORITHM"] = given[0]
+        return put(self, query, key_name)
+
+    S3Response._key_response_put = _key_response_put
+    S3Response.put_object = _checked(S3Response.put_object)
+    S3Response.upload_part = _checked(S3Response.upload_part)
+
+
+def _checked(upload: Any) -> Any:
+    def uploaded(self: Any) -> Any:
+        body = self.body or b""
+        _compare(self.headers, body if isinstance(body, bytes) else body.encode())
+        return upload(self)
+
+    return uploaded
+
+
+def _compare(headers: Mapping[str, str], body: bytes) -> None:
+    """Raise what S3 raises where the body isn't what its headers say ("Checking object integrity",
+    S3 User Guide)."""
+    md5 = headers.get("Content-MD5")
+    if md5:
+        try:
+            digest = base64.b64decode(md5, validate=True)
+        except ValueError:
+            digest = b""
+        if len(digest) != hashlib.md5(usedforsecurity=False).digest_size:
+            raise _refused("InvalidDigest", "The Content-MD5 you specified is not valid.")
+        if digest != hashlib.md5(body, usedforsecurity=False).digest():
+            raise _refused(
+                "BadDigest",
+                "The Content-MD5 you specified did not match what we received.",
+            )
+    for name, computed in _CHECKSUMS.items():
+        said = headers.get(f"x-amz-checksum-{name.lower()}")
+        if said and said != base64.b64encode(computed(body)).decode():
+            raise _refused(
+                "BadDigest", f"The {name} you specified did not match the calculated checksum."
+            )
+    sha256 = headers.get("x-amz-content-sha256", "")
+    if len(sha256) == 64 and sha256 != hashlib.sha256(body).hexdigest():
+        raise _refused(
+            "XAmzContentSHA256Mismatch",
+            "The provided 'x-amz-content-sha256' header does not match what was computed.",
+        )
+
+
+def _retention() -> None:
+    from moto.core.responses import ActionResult
+    from moto.s3.exceptions import AccessDeniedByLock, InvalidBucketState, MissingKey
+    from moto.s3.models import S3Backend
+    from moto.s3.responses import S3Response
+
+    put = S3Response.put_object_retention
+
+    def put_object_retention(self: Any) -> Any:
+        key = self.backend.get_object(
+            self.bucket_name, self.parse_key_name(), version_id=self._get_param("versionId")
+        )
+        bypass = self.headers.get("x-amz-bypass-governance-retention", "").lower() == "true"
+        mode, until = self._mode_until_from_body()
+        if key is not None and _loosens(key, mode, until, bypass=bypass):
+            raise AccessDeniedByLock()
+        return put(self)
+
+    S3Response.put_object_retention = put_object_retention
+
+    get = S3Response._key_response_get
+
+    def _key_response_get(self: Any, query: dict[str, Any], key_name: str) -> Any:
+        # GetObjectRetention, which moto takes for GetObject.
+        if "retention" not in query:
+            return get(self, query, key_name)
+        key = self.backend.get_object(
+            self.bucket_name, key_name, version_id=self._get_param("versionId")
+        )
+        if key is None:
+            raise MissingKey(key=key_name)
+        if not key.lock_mode or not key.lock_until:
+            raise _refused(
+                "NoSuchObjectLockConfiguration",
+                "The specified object does not have a ObjectLock configuration",
+            )
+        self.data["Action"] = "GetObjectRetention"
+        kept = {"Mode": key.lock_mode, "RetainUntilDate": _moment(key.lock_until)}
+        return self.serialized(ActionResult({"Retention": kept}))
+
+    S3Response._key_response_get = _key_response_get
+
+    version = S3Backend.put_bucket_versioning
+
+    def put_bucket_versioning(self: Any, bucket_name: str, status: str) -> None:
+        # "you can't suspend versioning for that bucket" once it has Object Lock (S3 User Guide,
+        # "Object Lock considerations").
+        if status == "Suspended" and self.get_bucket(bucket_name).object_lock_enabled:
+            raise InvalidBucketState(
+                "An Object Lock configuration is present on this bucket, so the versioning state "
+                "cannot be changed."
+            )
+        version(self, bucket_name, status)
+
+    S3Backend.put_bucket_versioning = put_bucket_versioning
+
+
+def _loosens(key: Any, mode: str | None, until: str | None, *, bypass: bool) -> bool:
+    """Whether a new retention would take away from the one that is in force, and may not.
+
+    "When an object is locked in compliance mode, its retention mode can't be changed, and its
+    retention period can't be shortened" by any user; in governance mode, who may bypass it and
+    says so can (S3 User Guide, "Retention modes").
+    """
+    if key.lock_mode not in ("COMPLIANCE", "GOVERNANCE") or not key.lock_until:
+        return False
+    ends = _moment(key.lock_until)
+    if ends <= datetime.now(UTC):
+        return False
+    shorter = until is None or _moment(until) < ends
+    if key.lock_mode == "COMPLIANCE":
+        return mode != "COMPLIANCE" or shorter
+    return (shorter or mode is None) and not bypass
+
+
+def _moment(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _public_access() -> None:
+    from moto.s3.models import PublicAccessBlock, S3Backend
+    from moto.s3.responses import S3Response
+    from moto.s3.utils import bucket_policy_is_public
+
+    create = S3Backend.create_bucket
+
+    def create_bucket(self: Any, bucket_name: str, *arguments: Any, **named: Any) -> Any:
+        bucket = create(self, bucket_name, *arguments, **named)
+        # "By default, new buckets … don't allow public access" since April 2023 (S3 User Guide,
+        # "Blocking public access to your Amazon S3 storage").
+        bucket.public_access_block = PublicAccessBlock("true", "true", "true", "true")
+        return bucket
+
+    S3Backend.create_bucket = create_bucket
+
+    put_policy = S3Backend.put_bucket_policy
+
+    def put_bucket_policy(self: Any, bucket_name: str, policy: bytes) -> None:
+        # "BlockPublicPolicy … causes Amazon S3 to reject calls to PutBucketPolicy if the specified
+        # bucket policy allows public access."
+        blocked = _blocks(self.get_bucket(bucket_name), "block_public_policy")
+        if blocked and bucket_policy_is_public(policy):
+            raise _access_denied()
+        put_policy(self, bucket_name, policy)
+
+    S3Backend.put_bucket_policy = put_bucket_policy
+
+    put_acl = S3Backend.put_bucket_acl
+
+    def put_bucket_acl(self: Any, bucket_name: str, acl: Any) -> None:
+        _refuse_public_acl(self.get_bucket(bucket_name), acl)
+        put_acl(self, bucket_name, acl)
+
+    S3Backend.put_bucket_acl = put_bucket_acl
+
+    for method in ("put_object", "put_object_acl"):
+        setattr(S3Response, method, _without_public_acl(getattr(S3Response, method)))
+
+
+def _without_public_acl(call: Any) -> Any:
+    # "BlockPublicAcls … PUT Bucket acl and PUT Object acl calls fail if the specified ACL is
+    # public. PUT Object calls fail if the request includes a public ACL."
+    def called(self: Any) -> Any:
+        bucket = self.backend.get_bucket(self.bucket_name)
+        _refuse_public_acl(bucket, self._acl_from_headers(self.headers))
+        return call(self)
+
+    return called
+
+
+def _refuse_public_acl(bucket: Any, acl: Any) -> None:
+    grantees = [grantee for grant in (acl.grants if acl else ()) for grantee in grant.grantees]
+    public = any((grantee.uri or "").endswith(_PUBLIC) for grantee in grantees)
+    if public and _blocks(bucket, "block_public_acls"):
+        raise _access_denied()
+
+
+def _blocks(bucket: Any, setting: str) -> bool:
+    """Whether a bucket blocks it, or its account does: "the most restrictive combination"."""
+    from moto.s3control.models import s3control_backends
+
+    account = s3control_backends[bucket.account_id][bucket.partition]
+    settings: Iterable[Any] = (bucket.public_access_block, account.public_access_block)
+    return any(bool(getattr(item, setting, False)) for item in settings if item is not None)
+
+
+def _denials() -> None:
+    from moto.s3.responses import S3Response
+
+    respond = S3Response._key_response
+
+    def _key_response(self: Any, request: Any, full_url: str) -> Any:
+        answer = respond(self, request, full_url)
+        # "AccessDenied" (S3 error codes); moto answers a bucket policy's Deny with an empty page.
+        if isinstance(answer, tuple) and answer[0] == 403 and not answer[2]:
+            if request.method not in ("HEAD", "OPTIONS"):
+                raise _access_denied()
+        return answer
+
+    S3Response._key_response = _key_response
+
+
+def _access_denied() -> Exception:
+    from moto.s3.exceptions import S3AccessDeniedError
+
+    denied: Exception = S3AccessDeniedError()
+    return denied
+
+
+def _refused(code: str, message: str) -> Exception:
+    from moto.s3.exceptions import S3ClientError
+
+    refused: Exception = S3ClientError(code, message)
+    return refused
