@@ -553,7 +553,7 @@ def main() -> None:
     except ClampdownError as error:
         code = _explain(error)
     except SystemExit as leaving:
-        code = leaving.code
+        code = leaving.code or OK
     except KeyboardInterrupt:
         code = _INTERRUPTED
     except BrokenPipeError:
@@ -564,6 +564,10 @@ def main() -> None:
         # The reader of the pipe has gone; Python must not complain of it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = code or FAILED
+    if "prefect" in sys.modules:
+        # Prefect would go on trying to tell a server that is gone, for seconds or for minutes.
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else FAILED)
     sys.exit(code)
 
 

@@ -71,12 +71,11 @@ class PrefectFollower:
             else:
                 self._server = EmbeddedServer(self._home)
                 url = self._server.url
-            os.environ["PREFECT_API_URL"] = url
             # This takes a second or two, in which the server starts as well.
             from flows.respond import show_in_prefect
 
             require_answer(url, _READY)
-            asyncio.run(show_in_prefect(self._execution))
+            asyncio.run(show_in_prefect(self._execution, url))
         except Exception as error:  # a missing view is never a failed containment
             self._problem = f"{type(error).__name__}: {error}"
         if self._server:

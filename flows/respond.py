@@ -11,12 +11,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from prefect import flow, get_client, tags, task
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.events.worker import EventsWorker
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.execution import Execution
 from flows.plan_text import plan_markdown
@@ -93,24 +96,31 @@ async def gate(incident: str, gate_id: str) -> None:
     await execution.gate(entry)
 
 
-async def show_in_prefect(execution: Execution) -> None:
+async def show_in_prefect(execution: Execution, url: str) -> None:
     """Show an execution as a flow run with its tags, until Prefect has recorded all of it.
 
-    A failed containment is a failed flow run, and no error here. Raises NotRecorded, and whatever
-    Prefect raises.
+    ``url`` is the API of the server that shows it; another incident of this process may be shown by
+    another one. A failed containment is a failed flow run, and no error here.
+
+    Raises NotRecorded, and whatever Prefect raises.
     """
     playbook = execution.planner.playbook_id
     accounts = sorted({ref.account for ref in execution.refs})
     shown = _SHOWN[execution.id] = _Shown(execution)
-    try:
-        with tags(execution.id, playbook, execution.mode, *(f"account:{a}" for a in accounts)):
-            state = await respond(execution.id, playbook, return_state=True)
-    finally:
-        del _SHOWN[execution.id]
-    run = state.state_details.flow_run_id
-    if run is None:
-        raise NotRecorded("Prefect does not know the flow run.")
-    await _recorded(run, shown.task_runs)
+    named = (execution.id, playbook, execution.mode, *(f"account:{a}" for a in accounts))
+    with temporary_settings({PREFECT_API_URL: url}):
+        try:
+            with tags(*named):
+                state = await respond(execution.id, playbook, return_state=True)
+        finally:
+            del _SHOWN[execution.id]
+        run = state.state_details.flow_run_id
+        if run is None:
+            raise NotRecorded("Prefect does not know the flow run.")
+        # What sends task runs to one server never sends to another; the next incident has its own.
+        sending: Any = EventsWorker.drain_all(timeout=_RECORDED.total_seconds(), at_exit=False)
+        await sending
+        await _recorded(run, shown.task_runs)
 
 
 async def _recorded(flow_run: UUID, task_runs: int) -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from flows.approvals import GateState
-from flows.console.terminal import counted, shown, table
+from flows.console.terminal import shown, table
 from flows.incident import Incident
 from flows.journal.record import Record
 
@@ -61,7 +61,11 @@ def show_status(out: Console, incident: Incident, gates: Sequence[GateState]) ->
     for gate in gates:
         _show_gate(out, incident, gate)
     _show_people(out, incident)
-    _show_unknown(out, incident)
+    for change in incident.unknown():
+        out.print(
+            shown(f"\n  outcome unknown: {change.change.call}\n", "yellow")
+            + shown(f"    `clampdown resume {incident.id}` reads back what AWS did.")
+        )
     left = len(incident.to_undo())
     out.print(shown(f"\n  {len(incident.changes)} changes, {left} of them not taken back", "dim"))
 
@@ -189,21 +193,6 @@ def _show_gate(out: Console, incident: Incident, gate: GateState) -> None:
         late = " OVERDUE" if gate.review_due < datetime.now(UTC) else ""
         out.print(
             shown(f"    review after broken glass due {gate.review_due:%H:%M:%S}{late}", "red")
-        )
-
-
-def _show_unknown(out: Console, incident: Incident) -> None:
-    """Calls whose answer was never heard: what AWS did must be read back, or has been since."""
-    unknown = list(incident.unknown())
-    if unknown and incident.status in {"contained", "undone"}:
-        calls = counted(len(unknown), "call")
-        text = f"\n  {calls} had no answer; what AWS did was read back since, and gone on from"
-        out.print(shown(text, "dim"))
-        return
-    for change in unknown:
-        out.print(
-            shown(f"\n  outcome unknown: {change.change.call}", "yellow")
-            + shown(f"\n    `clampdown resume {incident.id}` reads back what AWS did.")
         )
 
 

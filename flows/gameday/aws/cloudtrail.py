@@ -231,9 +231,7 @@ def _lookup_events(response: Any, asked: dict[str, Any]) -> Mapping[str, Any]:
     key, value = _attribute(asked.get("LookupAttributes") or [])
     start, end = _time(asked.get("StartTime")), _time(asked.get("EndTime"))
     if start is not None and end is not None and start > end:
-        raise operations.error(
-            "InvalidTimeRangeException", "The start time is after the end time."
-        )
+        raise operations.error("InvalidTimeRangeException", "The start time is after the end time.")
     size = asked.get("MaxResults") or _PAGE
     if not 1 <= size <= _PAGE:
         raise operations.error("InvalidMaxResultsException", "Specify a value from 1 to 50.")

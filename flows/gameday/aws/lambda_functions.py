@@ -172,7 +172,9 @@ def _function(response: Any, name: str) -> Any:
 
 def _provisioned(function: Any) -> dict[str, dict[str, Any]]:
     """A function's provisioned concurrency by version or alias."""
-    configs: dict[str, dict[str, Any]] = function.__dict__.setdefault("provisioned_by_qualifier", {})
+    configs: dict[str, dict[str, Any]] = function.__dict__.setdefault(
+        "provisioned_by_qualifier", {}
+    )
     return configs
 
 

@@ -94,6 +94,28 @@ def correct() -> None:
         return describe(self, network_acl_ids, filters)
 
     EC2Backend.describe_network_acls = describe_network_acls
+    _types_of_icmp()
+
+
+def _types_of_icmp() -> None:
+    """Have an entry for ICMP keep its type and code (CreateNetworkAclEntry, IcmpTypeCode)."""
+    from moto.ec2.responses.network_acls import NetworkACLs
+
+    def keeping(change: Any) -> Any:
+        def changed(self: Any) -> Any:
+            answer = change(self)
+            given = self._get_param("IcmpTypeCode") or {}
+            way = self._get_param("RuleNumber"), self._get_param("Egress")
+            acl = self.ec2_backend.get_network_acl(self._get_param("NetworkAclId"))
+            for entry in acl.network_acl_entries:
+                if (entry.rule_number, entry.egress) == way:
+                    entry.icmp_type, entry.icmp_code = given.get("Type"), given.get("Code")
+            return answer
+
+        return changed
+
+    NetworkACLs.create_network_acl_entry = keeping(NetworkACLs.create_network_acl_entry)
+    NetworkACLs.replace_network_acl_entry = keeping(NetworkACLs.replace_network_acl_entry)
 
 
 def _entry(backend: Any, acl: str, number: int, action: str, egress: bool) -> None:

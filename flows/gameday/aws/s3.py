@@ -268,9 +268,9 @@ def _denials() -> None:
     def _key_response(self: Any, request: Any, full_url: str) -> Any:
         answer = respond(self, request, full_url)
         # "AccessDenied" (S3 error codes); moto answers a bucket policy's Deny with an empty page.
-        if isinstance(answer, tuple) and answer[0] == 403 and not answer[2]:
-            if request.method not in ("HEAD", "OPTIONS"):
-                raise _access_denied()
+        empty = isinstance(answer, tuple) and answer[0] == 403 and not answer[2]
+        if empty and request.method not in ("HEAD", "OPTIONS"):
+            raise _access_denied()
         return answer
 
     S3Response._key_response = _key_response

@@ -170,9 +170,7 @@ def _batch_import_findings(response: Any, asked: dict[str, Any]) -> Mapping[str,
     for finding in asked["Findings"]:
         why = _unfit(backend, finding)
         if why:
-            failed.append(
-                {"Id": finding["Id"], "ErrorCode": "InvalidInput", "ErrorMessage": why}
-            )
+            failed.append({"Id": finding["Id"], "ErrorCode": "InvalidInput", "ErrorMessage": why})
         else:
             _import(backend, finding)
     return {
@@ -281,7 +279,7 @@ def _get_findings(response: Any, asked: dict[str, Any]) -> Mapping[str, Any]:
     for criterion in reversed(asked.get("SortCriteria") or []):
         path = _PATHS.get(criterion["Field"], criterion["Field"])
         found.sort(
-            key=lambda data: sort_key(next(iter(values_at(data, path)), None)),  # noqa: B023
+            key=lambda data: sort_key(next(iter(values_at(data, path)), None)),
             reverse=criterion.get("SortOrder") == "desc",
         )
     size = asked.get("MaxResults") or _PAGE

@@ -15,7 +15,17 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from flows.gameday.aws import autoscaling, cloudtrail, corrections, guardduty, pages, securityhub, settings, ssm
+from flows.gameday.aws import (
+    autoscaling,
+    cloudtrail,
+    corrections,
+    guardduty,
+    pages,
+    securityhub,
+    settings,
+    ssm,
+    ssm_commands,
+)
 from flows.gameday.aws.authorization import enforce, sessions
 from flows.gameday.aws.dataplane import DataPlane, NewConnection
 from flows.gameday.aws.faults import Fault, Faults, Limit, Limits, error_answer
@@ -59,7 +69,7 @@ class SimulatedAws:
     :class:`flows.gameday.aws.dataplane.NewConnection`), GET /_clampdown/connections, POST
     /_clampdown/findings (items of GuardDuty's GetFindings, see
     :func:`flows.gameday.aws.guardduty.inject`), POST /_clampdown/ssm-output (one
-    :class:`flows.gameday.aws.ssm.CommandOutput` or a list), POST /_clampdown/ping-status
+    :class:`flows.gameday.aws.ssm_commands.CommandOutput` or a list), POST /_clampdown/ping-status
     (``{"instance": "i-…", "status": "ConnectionLost"}``), POST
     /_clampdown/instance-credentials (``{"instance": "i-…"}``).
     """
@@ -146,7 +156,7 @@ class SimulatedAws:
         )
         self.clear_faults()
         self.clear_limits()
-        ssm.OUTPUTS.clear()
+        ssm_commands.OUTPUTS.clear()
         with self._moto_lock:
             self._data_plane.clear()
             forget()
@@ -216,9 +226,9 @@ class SimulatedAws:
         with self._moto_lock:
             return securityhub.choose(action, finding_ids)
 
-    def script_output(self, output: ssm.CommandOutput) -> None:
+    def script_output(self, output: ssm_commands.CommandOutput) -> None:
         """Have commands that match say this, until the next reset."""
-        ssm.OUTPUTS.add(output)
+        ssm_commands.OUTPUTS.add(output)
 
     def set_ping_status(self, instance_id: str, status: str | None) -> None:
         """Have an instance's agent be Online or ConnectionLost; None undoes it."""
@@ -251,12 +261,16 @@ class SimulatedAws:
                     return
                 status, headers = begun[-1]
                 answer = b"".join(parts)
+                length = str(len(answer))
                 code, _, reason = status.partition(" ")
                 self.send_response(int(code), reason)
                 for name, value in headers:
                     if name.lower() not in ("connection", "content-length"):
                         self.send_header(name, value)
-                self.send_header("Content-Length", str(len(answer)))
+                    elif name.lower() == "content-length" and self.command == "HEAD":
+                        # The length of what isn't sent.
+                        length = value
+                self.send_header("Content-Length", length)
                 self.end_headers()
                 if self.command != "HEAD":
                     self.wfile.write(answer)
@@ -422,7 +436,9 @@ class SimulatedAws:
             case "POST", "custom-action":
                 return {"chosen": self.choose_custom_action(data["action"], data["findings"])}
             case "POST", "ssm-output":
-                outputs = [ssm.CommandOutput.model_validate(item) for item in _listed(data)]
+                outputs = [
+                    ssm_commands.CommandOutput.model_validate(item) for item in _listed(data)
+                ]
                 for output in outputs:
                     self.script_output(output)
                 return {"added": len(outputs)}

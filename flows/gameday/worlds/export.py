@@ -55,7 +55,10 @@ class _Export:
         self.balancing()
         self.scaling()
         self.routes()
-        world = form.AccountWorld(region=self.region, **self.parts)
+        # IAM's are read as they are met.
+        for kind in ("policies", "roles", "profiles", "launch_templates"):
+            self.parts[kind] = dict(sorted(self.parts[kind].items()))
+        world = form.AccountWorld.model_validate({"region": self.region, **self.parts})
         return Exported(world, self.ids, tuple(dict.fromkeys(self.left_out)))
 
     # Names
@@ -76,10 +79,10 @@ class _Export:
         often = Counter(bases)
         numbers: Counter[str] = Counter()
         found = []
-        taken: set[str] = set()
+        taken = {key.removeprefix(f"{kind}/") for key in self.ids if key.startswith(f"{kind}/")}
         for item, base in zip(ordered, bases, strict=True):
             text = base
-            while text in taken or (often[base] > 1 or base == prefix) and text == base:
+            while text in taken or ((often[base] > 1 or base == prefix) and text == base):
                 numbers[base] += 1
                 text = f"{base}-{numbers[base]}"
             taken.add(text)
@@ -379,7 +382,8 @@ class _Export:
                 subnets=self.known(item.get("SubnetIds", [])),
                 groups=self.known(group["GroupId"] for group in item.get("Groups", [])),
                 route_tables=self.known(item.get("RouteTableIds", [])),
-                private_dns=item.get("PrivateDnsEnabled", False),
+                private_dns=item["VpcEndpointType"] == "Interface"
+                and item.get("PrivateDnsEnabled", False),
                 tags=_tags(item),
             )
             for name, item in self.keep(
@@ -842,7 +846,7 @@ def _name(item: Mapping[str, Any]) -> str:
     return _tags(item).get("Name", "")
 
 
-def _place(cidr: str) -> list[int]:
-    """Networks in the order of their addresses."""
+def _place(cidr: str) -> str:
+    """What sorts networks by their addresses."""
     network = ipaddress.ip_network(cidr, strict=False)
-    return [network.version, int(network.network_address), network.prefixlen]
+    return f"{network.version} {int(network.network_address):039d} {network.prefixlen:03d}"

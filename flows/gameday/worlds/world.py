@@ -6,10 +6,13 @@ import json
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from flows.gameday.worlds.account import AccountWorld, parse_account
+from flows.gameday.worlds.construction import SERVICES, Construction
 from runbooks.errors import InvalidInput
 from runbooks.yaml_source import parse
 
@@ -74,6 +77,23 @@ def load_world(name: str = "small") -> World:
     return World.model_validate(source.data)
 
 
+def read_world(path: Path) -> World | AccountWorld:
+    """The world of a file of either form; one with a ``version`` is an account's.
+
+    Raises InvalidInput, with the line of what is wrong, and OSError.
+    """
+    document = path.read_bytes()
+    source = parse(document)
+    if source.faults or not isinstance(source.data, dict) or "version" in source.data:
+        return parse_account(document, path.name)
+    try:
+        return World.model_validate(source.data)
+    except ValidationError as error:
+        place = tuple(error.errors()[0]["loc"])
+        line = source.position(place).line
+        raise InvalidInput(f"{path.name}:{line}: {error.errors()[0]['msg']}") from error
+
+
 @cache
 def client(url: str, region: str, service: str) -> Any:
     """A boto3 client on the simulated AWS; the same one for the same arguments."""
@@ -87,9 +107,15 @@ def client(url: str, region: str, service: str) -> Any:
     )
 
 
-def build(world: World, url: str) -> WorldIds:
-    """Build the world in the simulated AWS at ``url``, which holds nothing yet."""
-    return _Builder(world, url).build()
+def build(world: World | AccountWorld, url: str) -> WorldIds:
+    """Build the world in the simulated AWS at ``url``, which holds nothing yet.
+
+    The ids of an account's world are by kind and name: ``instances/web-1``.
+    """
+    if isinstance(world, World):
+        return _Builder(world, url).build()
+    clients = {name: client(url, world.region, name) for name in SERVICES}
+    return WorldIds(url, ACCOUNT, world.region, Construction(world, clients).build())
 
 
 @cache
@@ -103,8 +129,7 @@ class _Builder:
     def __init__(self, world: World, url: str) -> None:
         self.world = world
         self.url = url
-        services = ("ec2", "autoscaling", "elb", "elbv2", "iam", "kms")
-        self.aws = {name: client(url, world.region, name) for name in services}
+        self.aws = {name: client(url, world.region, name) for name in SERVICES}
         self.ec2 = self.aws["ec2"]
         self.ids: dict[str, str] = {}
 
@@ -320,4 +345,4 @@ def _tags(tags: dict[str, str]) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
-__all__ = ["ACCOUNT", "World", "WorldIds", "build", "client", "load_world"]
+__all__ = ["ACCOUNT", "World", "WorldIds", "build", "client", "load_world", "read_world"]

@@ -124,6 +124,9 @@ FREE = frozenset(
         "sts:GetSessionToken",
     }
 )
+# "You cannot call any STS [of these] with … temporary security credentials" (IAM User Guide,
+# "Compare AWS STS credentials").
+FOR_KEYS_ONLY = frozenset({"sts:GetFederationToken", "sts:GetSessionToken"})
 # Operations that make something and tag it; they need the action that tags as well.
 _TAGGING: Mapping[str, Mapping[str, str]] = {
     "elbv2": dict.fromkeys(

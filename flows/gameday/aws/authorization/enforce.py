@@ -7,7 +7,7 @@ The answers to those who may not are AWS's: "Common errors" of each service's AP
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -15,7 +15,13 @@ from urllib.parse import parse_qs
 
 from flows.gameday.aws import settings
 from flows.gameday.aws.authorization import consistency, principals
-from flows.gameday.aws.authorization.actions import FREE, Need, context_of, needs_of
+from flows.gameday.aws.authorization.actions import (
+    FOR_KEYS_ONLY,
+    FREE,
+    Need,
+    context_of,
+    needs_of,
+)
 from flows.gameday.aws.authorization.conditions import Context
 from flows.gameday.aws.authorization.evaluation import (
     Decision,
@@ -41,11 +47,6 @@ _CHANGES_IAM = ("iam", "cloudformation")
 
 class Refused(Exception):
     """What somebody isn't allowed, and why, in AWS's words."""
-
-    def __init__(self, asked: Asked, decision: Decision) -> None:
-        super().__init__(refusal_text(asked, decision))
-        self.asked = asked
-        self.decision = decision
 
 
 @dataclass(frozen=True)
@@ -100,13 +101,13 @@ class Authority:
                         self.caller.session,
                         control,
                         theirs.policy,
-                        resource.account if theirs.policy or theirs.decides else "",
+                        theirs.owner,
                         theirs.decides,
                         theirs.kind,
                     ),
                 )
                 if not decision.allowed:
-                    raise Refused(asked, decision)
+                    raise Refused(refusal_text(asked, decision))
 
 
 def _called_via(services: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
@@ -159,10 +160,12 @@ def _authorize(environ: Mapping[str, Any], request: Request, place: Place) -> Au
     if caller.secret is not None and not is_signed_with(caller.secret, environ):
         raise CredentialsRejected("unsigned")
     authority = Authority(caller, place, dict(_context(environ, request, caller)))
-    needs = needs_of(request, place)
+    needs = needs_of(_about_oneself(request, caller), place)
     without_keys = request.service == "s3" or request.operation.startswith("AssumeRoleWith")
     if not request.access_key and not without_keys:
         raise CredentialsRejected("missing")
+    if caller.began is not None and needs[0].action in FOR_KEYS_ONLY:
+        raise Refused(f"Cannot call {request.operation} with session credentials")
     if needs[0].action in FREE:
         return authority
     if needs[0].action == "sts:AssumeRole" and caller.began and caller.began.source_identity:
@@ -174,9 +177,22 @@ def _authorize(environ: Mapping[str, Any], request: Request, place: Place) -> Au
         if wanted != caller.began.source_identity:
             role = needs[0].resources[0].arn
             asked = Asked("sts:SetSourceIdentity", role, caller.principal)
-            raise Refused(asked, Decision("role trust policy"))
+            raise Refused(refusal_text(asked, Decision("role trust policy")))
     authority.require(needs, context_of(request))
     return authority
+
+
+def _about_oneself(request: Request, caller: Caller) -> Request:
+    """ "If you do not specify a user name, IAM determines the user name implicitly based on the …
+    access key ID signing the request" (CreateAccessKey and others)."""
+    name = caller.context.get("aws:username", ())
+    about_a_user = request.service == "iam" and request.operation.endswith(_OF_ONESELF)
+    if not (about_a_user and name) or "UserName" in request.parameters:
+        return request
+    return replace(request, parameters={**request.parameters, "UserName": name[0]})
+
+
+_OF_ONESELF = ("AccessKey", "AccessKeys", "ChangePassword", "GetUser", "LoginProfile")
 
 
 def _token(environ: Mapping[str, Any]) -> str:
@@ -323,10 +339,10 @@ def _refused(environ: Mapping[str, Any], request: Request, refused: Refused) -> 
 def _answer(
     environ: Mapping[str, Any], request: Request, code: str, message: str, status: int
 ) -> Answer:
-    # Of the other protocols, those that aren't JSON have all the same XML for errors.
-    family = _family(request.service)
-    written_as = "sts" if family == "query" else request.service
-    answer, kind = error_answer(written_as, code, message)
+    # A service that has several protocols answers in the one in which it was asked. What isn't JSON
+    # has the same XML for errors, but for EC2 and S3.
+    family = "json" if environ.get("HTTP_X_AMZ_TARGET") else _family(request.service)
+    answer, kind = error_answer("sts" if family == "query" else family, code, message)
     if environ.get("HTTP_SMITHY_PROTOCOL") == "rpc-v2-cbor":
         answer, kind = _cbor({"__type": code, "message": message}), "application/cbor"
     headers = [

@@ -106,6 +106,17 @@ def role_caller(arn: str, service: str) -> Caller | None:
     )
 
 
+def caller_with_arn(arn: str) -> Caller | None:
+    """The user, or a session of the role, with this ARN; None where there is no such principal."""
+    account, _, name = arn.partition(":iam::")[2].partition(":")
+    if not name.startswith("user/"):
+        return role_caller(arn, "simulator")
+    try:
+        return _of_user(account, name.rsplit("/", 1)[-1], None)
+    except CredentialsRejected:
+        return None
+
+
 def _of_user(account: str, name: str, session: Session | None) -> Caller:
     iam = iam_in_force(account)
     user = iam.users.get(name)
@@ -115,16 +126,30 @@ def _of_user(account: str, name: str, session: Session | None) -> Caller:
     for group in iam.groups.values():
         if any(member.name == name for member in group.users):
             policies += _policies(group)
+    boundary = _boundary(account, user.permissions_boundary_arn)
+    temporary = _temporary(session) if session is not None else {}
+    if session is not None and session.federated:
+        identity = f"{account}:{session.name}"
+        return Caller(
+            Principal(account, session.arn, unique_id=identity),
+            tuple(policies),
+            boundary,
+            # "If you do not pass a policy, the resulting federated user session has no
+            # permissions" (GetFederationToken).
+            _narrowed(session) or (),
+            {**_context(account, session.arn, "FederatedUser", identity), **temporary},
+            session,
+        )
     tags = {tag["Key"]: tag["Value"] for tag in iam.list_user_tags(name)}
     context = {
         **_context(account, user.arn, "User", user.id, tags),
         "aws:username": (user.name,),
-        **(_temporary(session) if session is not None else {}),
+        **temporary,
     }
     return Caller(
         Principal(account, user.arn, unique_id=user.id),
         tuple(policies),
-        _boundary(account, getattr(user, "permissions_boundary_arn", None)),
+        boundary,
         context=context,
         began=session,
     )
@@ -148,18 +173,21 @@ def _of_role(session: Session) -> Caller:
         ),
         **_temporary(session),
     }
-    narrowed: list[Policy] | None = None
-    if session.policy is not None or session.policy_arns:
-        narrowed = [read_policy(session.policy)] if session.policy is not None else []
-        narrowed += [_managed(account, arn) for arn in session.policy_arns]
     return Caller(
         Principal(account, session.arn, session.role, session.role_id),
         own,
         _boundary(account, role.permissions_boundary_arn if role is not None else None),
-        narrowed,
+        _narrowed(session),
         context,
         session,
     )
+
+
+def _narrowed(session: Session) -> tuple[Policy, ...] | None:
+    """The session's own policies; None where it has none."""
+    inline = [read_policy(session.policy)] if session.policy is not None else []
+    managed = [_managed(session.account, arn) for arn in session.policy_arns]
+    return (*inline, *managed) or None
 
 
 def _context(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flows.gameday.aws import settings
@@ -23,6 +23,9 @@ _PARTS_OF_AN_ARN = 6
 class ResourcePolicy:
     """A resource's policy, if it has one. With ``decides``, nobody gets in whom it doesn't name.
 
+    ``owner`` is the resource's account: from others, its policy must let people in. It is empty for
+    resources that have no policies.
+
     A role "must also have … a trust policy" that names who assumes it (AssumeRole), and "no AWS
     principal … has any permissions to a KMS key unless they are explicitly allowed … in a key
     policy, IAM policy, or grant", where the IAM policy counts only if the key policy lets it (KMS
@@ -32,6 +35,7 @@ class ResourcePolicy:
     policy: Policy | None = None
     decides: bool = False
     kind: Kind = "resource-based policy"
+    owner: str = ""
 
 
 NONE = ResourcePolicy()
@@ -63,7 +67,7 @@ def policy_of(action: str, resource: Resource) -> ResourcePolicy:
     if find is None or len(parts) < _PARTS_OF_AN_ARN:
         return NONE
     # KMS and S3 have actions on what has no policy: aliases, all buckets.
-    return find(resource, parts[3], parts[5])
+    return replace(find(resource, parts[3], parts[5]), owner=resource.account)
 
 
 def _read(document: str | bytes | None) -> Policy | None:
@@ -121,9 +125,16 @@ def _function(resource: Resource, region: str, name: str) -> ResourcePolicy:
     wanted = name.removeprefix("function:").partition(":")[0]
     found = next((item for item in functions if item.function_name == wanted), None)
     policy = getattr(found, "policy", None)
-    statements = policy.statements if policy is not None else []
+    statements = [_of_function(item) for item in (policy.statements if policy is not None else [])]
     document = {"Version": "2012-10-17", "Statement": statements}
     return ResourcePolicy(_read(json.dumps(document)) if statements else None)
+
+
+def _of_function(statement: Mapping[str, Any]) -> dict[str, Any]:
+    """moto keeps a principal as AddPermission has it: a bare ARN or account."""
+    named = statement.get("Principal")
+    bare = isinstance(named, str) and named != "*"
+    return {**statement, **({"Principal": {"AWS": named}} if bare else {})}
 
 
 def _secret(resource: Resource, region: str, name: str) -> ResourcePolicy:

@@ -149,8 +149,16 @@ def _ec2(operation: str, given: Parameters, place: Place) -> Iterator[Resource]:
         for identity in _ec2_behind(text, operation, place):
             if identity not in seen:
                 seen.add(identity)
-                region = given.get("SourceRegion") or place.region
-                yield ec2_resource(identity, Place(place.account, region))
+                yield ec2_resource(identity, _source(given, place))
+
+
+def _source(given: Parameters, place: Place) -> Place:
+    """Where the snapshot or image is of which a copy is asked for."""
+    from moto.ec2.models import ec2_backends
+
+    region = given.get("SourceRegion")
+    known = region in ec2_backends[place.account]
+    return Place(place.account, str(region)) if known else place
 
 
 def ec2_new(kind: str, place: Place) -> Resource:
@@ -464,7 +472,8 @@ def kms_resource(name: str, place: Place) -> Resource:
 
     parts = name.split(":", 5)
     if len(parts) > _ACCOUNT_OF_AN_ARN + 1:
-        place = Place(parts[_ACCOUNT_OF_AN_ARN], parts[_ACCOUNT_OF_AN_ARN - 1])
+        account, region = parts[_ACCOUNT_OF_AN_ARN], parts[_ACCOUNT_OF_AN_ARN - 1]
+        place = Place(account, region) if region in kms_backends[account] else place
         name = parts[-1]
     backend = kms_backends[place.account][place.region]
     identity = name.removeprefix("key/")
@@ -484,7 +493,8 @@ _ACCOUNT_OF_AN_ARN = 4
 
 def _sqs(operation: str, given: Parameters, place: Place) -> Iterator[Resource]:
     if "QueueUrl" in given:
-        account, name = str(given["QueueUrl"]).rstrip("/").split("/")[-2:]
+        path, _, name = str(given["QueueUrl"]).rstrip("/").rpartition("/")
+        account = path.rpartition("/")[2]
         owner = account if account.isdigit() else place.account
         yield Place(owner, place.region).resource("sqs", name)
     elif "QueueName" in given:

@@ -39,9 +39,10 @@ class Session:
     """A session, as it was begun.
 
     ``role`` is the ARN of the role and ``role_id`` its id; both are empty for a user's session,
-    which has ``user``. ``policy`` and ``policy_arns`` narrow what it may. ``tags`` are those of the
-    session; of them ``transitive`` go on to the sessions that begin from it. ``instance`` is the
-    ARN of the instance to which it was given. ``context`` holds condition keys of its own.
+    which has ``user``, and is ``federated`` where it may only do what its own policy says, too.
+    ``policy`` and ``policy_arns`` narrow what it may. ``tags`` are those of the session; of them
+    ``transitive`` go on to the sessions that begin from it. ``instance`` is the ARN of the instance
+    to which it was given. ``context`` holds condition keys of its own.
     """
 
     access_key: str
@@ -54,6 +55,7 @@ class Session:
     role: str = ""
     role_id: str = ""
     user: str = ""
+    federated: bool = False
     policy: str | None = None
     policy_arns: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -65,6 +67,8 @@ class Session:
 
     @property
     def arn(self) -> str:
+        if self.federated:
+            return f"arn:aws:sts::{self.account}:federated-user/{self.name}"
         name = self.role.rpartition("/")[2]
         return f"arn:aws:sts::{self.account}:assumed-role/{name}/{self.name}"
 
@@ -95,7 +99,7 @@ class _Begun:
 def correct() -> None:
     """Have STS keep what its sessions were begun with, and refuse what it refuses of them."""
     _assume_role()
-    _session_token()
+    _user_sessions()
     _known_keys()
     from moto.ec2.models.instances import Instance
 
@@ -291,26 +295,62 @@ def _role(arn: str) -> Any:
         return None
 
 
-def _session_token() -> None:
+def _user_sessions() -> None:
     from moto.core.responses import ActionResult
     from moto.iam.models import iam_backends
+    from moto.sts.models import STSBackend
     from moto.sts.responses import TokenResponse
 
-    answer = TokenResponse.get_session_token
+    session_token, federation_token = (
+        TokenResponse.get_session_token,
+        TokenResponse.get_federation_token,
+    )
+    identity = STSBackend.get_caller_identity
 
-    def get_session_token(self: Any) -> Any:
-        iam = iam_backends[self.current_account]["aws"]
-        user = iam.get_user_from_access_key_id(self.get_access_key())
+    def begin(response: Any, name: str, **facts: Any) -> _Temporary | None:
+        """A session of the user who asks; None for whom IAM doesn't know."""
+        iam = iam_backends[response.current_account]["aws"]
+        user = iam.get_user_from_access_key_id(response.get_access_key())
         if user is None:
-            return answer(self)
-        seconds = self._get_int_param("DurationSeconds", int(DEFAULT_OF_A_USER.total_seconds()))
+            return None
+        seconds = response._get_int_param("DurationSeconds", int(DEFAULT_OF_A_USER.total_seconds()))
         if not SHORTEST <= timedelta(seconds=seconds) <= LONGEST_OF_A_USER:
             raise _error("ValidationError", _too_short(seconds))
-        made = _temporary(self.current_account, user.name, seconds)
-        _keep(made, user=user.name, mfa=bool(self._get_param("TokenCode")))
-        return ActionResult({"Credentials": made})
+        made = _temporary(response.current_account, name or user.name, seconds)
+        _keep(made, user=user.name, **facts)
+        return made
+
+    def get_session_token(self: Any) -> Any:
+        made = begin(self, "", mfa=bool(self._get_param("TokenCode")))
+        return ActionResult({"Credentials": made}) if made else session_token(self)
+
+    def get_federation_token(self: Any) -> Any:
+        answer = federation_token(self)
+        policy, arns = self._get_param("Policy"), self._get_param("PolicyArns", []) or []
+        _check_policy(policy)
+        made = begin(
+            self,
+            self._get_param("Name"),
+            federated=True,
+            policy=policy,
+            policy_arns=tuple(item["arn"] for item in arns),
+        )
+        if made:
+            answer.result["Credentials"] = made
+        return answer
+
+    def get_caller_identity(self: Any, access_key_id: str, region: str) -> Any:
+        session = find(access_key_id, self.account_id)
+        if session is None or session.role:
+            return identity(self, access_key_id, region)
+        if session.federated:
+            return f"{self.account_id}:{session.name}", session.arn, self.account_id
+        user = iam_backends[self.account_id]["aws"].get_user(session.user)
+        return user.id, user.arn, self.account_id
 
     TokenResponse.get_session_token = get_session_token
+    TokenResponse.get_federation_token = get_federation_token
+    STSBackend.get_caller_identity = get_caller_identity
 
 
 @dataclass

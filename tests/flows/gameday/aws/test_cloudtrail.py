@@ -52,9 +52,7 @@ def test_an_event_says_what_was_asked_by_whom_and_of_what(
     assert event["ReadOnly"] == "false"
     assert event["Username"] == "root"
     assert before <= event["EventTime"] <= datetime.now(UTC)
-    assert event["Resources"] == [
-        {"ResourceType": "AWS::EC2::Instance", "ResourceName": bystander}
-    ]
+    assert event["Resources"] == [{"ResourceType": "AWS::EC2::Instance", "ResourceName": bystander}]
     record = json.loads(event["CloudTrailEvent"])
     assert record["eventID"] == event["EventId"]
     assert record["awsRegion"] == world.region

@@ -150,6 +150,47 @@ def test_a_part_that_is_not_what_its_checksum_says_is_refused(s3: Any) -> None:
         )
 
 
+def test_an_object_that_came_in_parts_is_as_long_as_they_were(s3: Any) -> None:
+    body = b"x" * 6_000_000
+
+    upload = s3.create_multipart_upload(Bucket=BUCKET, Key=KEY)
+    where = {"Bucket": BUCKET, "Key": KEY, "UploadId": upload["UploadId"]}
+    parts = [
+        {
+            "PartNumber": number,
+            "ETag": s3.upload_part(**where, PartNumber=number, Body=body)["ETag"],
+        }
+        for number in (1, 2)
+    ]
+    s3.complete_multipart_upload(**where, MultipartUpload={"Parts": parts})
+
+    assert s3.head_object(Bucket=BUCKET, Key=KEY)["ContentLength"] == 2 * len(body)
+    assert s3.get_object(Bucket=BUCKET, Key=KEY)["Body"].read() == body * 2
+
+
+def test_calls_to_s3_are_recorded_by_their_names_without_what_is_in_objects(
+    s3: Any, simulated_aws: SimulatedAws
+) -> None:
+    simulated_aws.calls.clear()
+    s3.put_object(Bucket=BUCKET, Key=KEY, Body=b'{"password": "secret"}')
+    s3.list_objects_v2(Bucket=BUCKET, Prefix="case/")
+    s3.head_object(Bucket=BUCKET, Key=KEY)
+    s3.get_bucket_versioning(Bucket=BUCKET)
+    s3.delete_object(Bucket=BUCKET, Key=KEY)
+
+    calls = list(simulated_aws.calls)
+    assert [call.operation for call in calls] == [
+        "PutObject",
+        "ListObjectsV2",
+        "HeadObject",
+        "GetBucketVersioning",
+        "DeleteObject",
+    ]
+    assert calls[0].parameters["Key"] == KEY
+    assert "secret" not in str([call.to_json() for call in calls])
+    assert [call.operation for call in simulated_aws.calls.changes] == ["PutObject", "DeleteObject"]
+
+
 def test_if_none_match_writes_only_what_is_not_there(s3: Any) -> None:
     s3.put_object(Bucket=BUCKET, Key=KEY, Body=b"first", IfNoneMatch="*")
 

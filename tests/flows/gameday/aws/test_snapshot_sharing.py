@@ -124,9 +124,7 @@ def test_an_encrypted_snapshot_can_not_be_public(ec2: Any, key: str) -> None:
     snapshot = _snapshot(ec2, Encrypted=True, KmsKeyId=key)
 
     with refused("OperationNotPermitted"):
-        ec2.modify_snapshot_attribute(
-            SnapshotId=snapshot, OperationType="add", GroupNames=["all"]
-        )
+        ec2.modify_snapshot_attribute(SnapshotId=snapshot, OperationType="add", GroupNames=["all"])
 
 
 def test_nonsense_is_refused(ec2: Any) -> None:
@@ -175,9 +173,7 @@ def test_a_copy_has_an_arbitrary_volume_and_no_tags_but_those_given(
         world,
         snapshot,
         Description="of the case",
-        TagSpecifications=[
-            {"ResourceType": "snapshot", "Tags": [{"Key": "copy", "Value": "yes"}]}
-        ],
+        TagSpecifications=[{"ResourceType": "snapshot", "Tags": [{"Key": "copy", "Value": "yes"}]}],
     )
 
     assert (plain["VolumeId"], plain["VolumeSize"]) == ("vol-ffffffff", 3)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flows.gameday.aws.server import SimulatedAws
-from flows.gameday.aws.ssm import CommandOutput
+from flows.gameday.aws.ssm_commands import CommandOutput
 from flows.gameday.worlds import WorldIds
 from tests.flows.gameday.aws.answers import instance, refused, until
 
@@ -235,7 +235,7 @@ def test_an_undelivered_command_times_out(
 
     from datetime import UTC, datetime, timedelta
 
-    from flows.gameday.aws import ssm as simulated
+    from flows.gameday.aws import ssm_commands as simulated
 
     class Later(datetime):
         @classmethod

@@ -130,6 +130,17 @@ def test_policies_come_from_the_user_their_groups_and_what_is_attached(
         tag(iam, keys, world.victim)
 
 
+def test_a_user_can_be_allowed_to_look_after_their_own_keys(iam: Iam) -> None:
+    own = f"arn:aws:iam::{ACCOUNT}:user/${{aws:username}}"
+    keys = iam.user("eve", allow("iam:*AccessKey*", own))
+    iam.iam.create_user(UserName="adam")
+
+    iam.client("iam", keys).create_access_key()
+    iam.client("iam", keys).list_access_keys(UserName="eve")
+    with refused("AccessDenied", f"on resource: arn:aws:iam::{ACCOUNT}:user/adam"):
+        iam.client("iam", keys).create_access_key(UserName="adam")
+
+
 # Keys
 
 

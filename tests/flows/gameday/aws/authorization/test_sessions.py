@@ -274,12 +274,42 @@ def test_a_users_session_may_do_what_the_user_may(iam: Iam) -> None:
     answer = iam.client("sts", eve).get_session_token(DurationSeconds=900)["Credentials"]
     keys = Keys.of(answer)
 
+    assert iam.client("sts", keys).get_caller_identity()["Arn"] == EVE
     describe(iam, keys)
     with refused("UnauthorizedOperation"):
         iam.client("ec2", keys).create_vpc(CidrBlock="10.9.0.0/16")
     iam.allow_user("eve", deny("ec2:*"))
     with refused("UnauthorizedOperation"):
         describe(iam, keys)
+
+
+def test_a_federated_user_may_do_what_the_user_and_the_policy_allow(iam: Iam) -> None:
+    eve = iam.user("eve", allow("ec2:Describe*"), allow("sts:GetFederationToken"))
+    sts = iam.client("sts", eve)
+    only = document(allow(["ec2:DescribeInstances", "ec2:CreateVpc"]))
+    answer = sts.get_federation_token(Name="guest", Policy=only)
+    keys = Keys.of(answer["Credentials"])
+    nothing = Keys.of(sts.get_federation_token(Name="guest")["Credentials"])
+
+    identity = iam.client("sts", keys).get_caller_identity()
+    assert identity["Arn"] == f"arn:aws:sts::{ACCOUNT}:federated-user/guest"
+    describe(iam, keys)
+    with refused("UnauthorizedOperation", "no identity-based policy allows"):
+        iam.client("ec2", keys).create_vpc(CidrBlock="10.9.0.0/16")
+    with refused("UnauthorizedOperation", "no session policy allows"):
+        iam.client("ec2", keys).describe_vpcs()
+    with refused("UnauthorizedOperation"):
+        describe(iam, nothing)
+
+
+def test_a_session_begins_no_users_session(iam: Iam, world: WorldIds) -> None:
+    iam.allow_role(world.ids["role"], allow())
+    sts = iam.client("sts", iam.on_instance(world.victim))
+
+    with refused("AccessDenied", "Cannot call GetSessionToken with session credentials"):
+        sts.get_session_token()
+    with refused("AccessDenied", "Cannot call GetFederationToken with session credentials"):
+        sts.get_federation_token(Name="guest")
 
 
 # What an instance is given
