@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -68,8 +69,8 @@ def measure(runs: int = 5) -> dict[str, str]:
         f"{built:.2f} s / {read:.2f} s / {again:.2f} s"
     )
     for what, pick in (
-        ("the first answer", lambda server: server.started),
-        ("EC2's first answer", lambda server: server.ready),
+        ("the first answer", attrgetter("started")),
+        ("EC2's first answer", attrgetter("ready")),
     ):
         mine, plain = (
             statistics.median(pick(server) for server in each) for each in zip(*starts, strict=True)

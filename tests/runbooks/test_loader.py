@@ -552,13 +552,15 @@ def test_a_hostile_file_is_answered_within_a_second(name: str) -> None:
     assert max(map(len, found)) < 500
 
 
+# What getrusage tells counts the process that this one was forked from, too; tracemalloc doesn't.
 _MEASURED = """
-import resource, sys
+import sys, tracemalloc
 from runbooks.loader import InvalidPlaybooks, loads
+tracemalloc.start()
 try:
     loads(sys.stdin.buffer.read(), "p.yaml")
 except InvalidPlaybooks:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    print(tracemalloc.get_traced_memory()[1])
 """
 
 
@@ -575,8 +577,7 @@ def test_hostile_files_take_little_memory() -> None:
             timeout=60,
         )
         assert done.returncode == 0, done.stderr
-        kibibytes = int(done.stdout) // (1024 if sys.platform == "darwin" else 1)
-        assert kibibytes < 200 * 1024
+        assert int(done.stdout) < 200 * 1024 * 1024
 
 
 # Anything at all

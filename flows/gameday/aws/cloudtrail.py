@@ -181,7 +181,7 @@ class _Event:
         not recorded. ``requestParameters`` are those of the API, in camelCase."""
         call, identity = self.call, self.identity.to_json()
         if self.account != self.identity.account:
-            # "AWSAccount: the request was made by another AWS account".
+            # Another account's caller is an AWSAccount ("CloudTrail userIdentity element").
             identity = {
                 "type": "AWSAccount",
                 "principalId": self.identity.principal_id,
@@ -235,7 +235,7 @@ def _lookup_events(response: Any, asked: dict[str, Any]) -> Mapping[str, Any]:
     size = asked.get("MaxResults") or _PAGE
     if not 1 <= size <= _PAGE:
         raise operations.error("InvalidMaxResultsException", "Specify a value from 1 to 50.")
-    # "Delivery … within an average of about 5 minutes of an API call".
+    # An event takes some minutes to be there (CloudTrail User Guide, "How CloudTrail works").
     delivered = datetime.now(UTC) - timedelta(seconds=settings.SETTINGS.trail_seconds)
     found = [
         event
@@ -303,7 +303,7 @@ def _is_management(call: RecordedCall) -> bool:
 
 
 def _recipients(call: RecordedCall) -> Iterable[str]:
-    """The accounts in whose history it is: the assumed role's too ("cross-account")."""
+    """The accounts in whose history it is: the assumed role's too."""
     assumed = str(call.parameters.get("RoleArn", "")).split(":")
     if call.operation == "AssumeRole" and len(assumed) > 5 and not call.error:
         return dict.fromkeys((call.account, assumed[4]))

@@ -30,8 +30,7 @@ def emit(
 ) -> None:
     """Put the event of an AWS service (``aws.guardduty``) on the account's default event bus.
 
-    "AWS services send events to the account's default event bus" (EventBridge User Guide, "Events
-    from AWS services").
+    It is there that they put all their events (EventBridge User Guide, "Events from AWS services").
     """
     from moto.events.models import events_backends
     from moto.moto_api._internal import mock_random
@@ -74,7 +73,7 @@ def _delivery() -> None:
     send = Rule.send_to_targets
 
     def send_to_targets(self: Any, event: dict[str, Any], transform_input: bool = True) -> None:
-        # "DISABLED: EventBridge does not match events against the rule" (Rule, State).
+        # "A disabled rule won't match any events" (DisableRule).
         if self.state == "DISABLED" or not self.event_pattern.matches_event(event):
             return
         targets = self.targets
@@ -122,7 +121,7 @@ def _to_queue(rule: Any, target: Mapping[str, Any], event: dict[str, Any]) -> No
     queue = backend.queues[name]
     by_content = getattr(queue, "content_based_deduplication", False)
     if queue.fifo_queue and not (group and by_content):
-        # "SQS FIFO queues … content-based deduplication must be enabled" (EventBridge targets).
+        # A FIFO queue has to deduplicate by content (EventBridge User Guide, "Amazon SQS targets").
         return
     backend.send_message(name, json.dumps(_input(target, event)), group_id=group)
 
@@ -176,8 +175,8 @@ def _reserved_sources() -> None:
     put = EventsBackend.put_events
 
     def put_events(self: Any, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        # "NotAuthorizedForSource: … the source begins with aws., which is reserved" (PutEvents,
-        # "You can't use a source name that begins with aws.").
+        # Sources that begin with "aws." are reserved: such an entry fails (EventBridge User Guide,
+        # "Adding events with PutEvents").
         if len(events) > 10:
             return list(put(self, events))
         answers = iter(put(self, [event for event in events if not _is_reserved(event)]))

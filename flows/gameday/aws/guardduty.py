@@ -111,8 +111,8 @@ def _found(backend: Any, detector: Any, finding: dict[str, Any]) -> str:
         **finding.get("Service", {}),
     }
     if known is not None:
-        # "the same finding … Count: The total count of the times this finding type was generated"
-        # (Service); an updated finding keeps its id (GuardDuty User Guide, "finding aggregation").
+        # An updated finding keeps its id, and counts (Service, Count; GuardDuty User Guide,
+        # "GuardDuty finding aggregation").
         service |= {
             "Count": known["Service"]["Count"] + 1,
             "EventFirstSeen": known["Service"]["EventFirstSeen"],
@@ -142,8 +142,7 @@ def _found(backend: Any, detector: Any, finding: dict[str, Any]) -> str:
     )
     service["Archived"] = suppressed or service["Archived"]
     _findings(detector)[identity] = whole
-    # "Suppressed findings are not sent to … CloudWatch Events" (GuardDuty User Guide, "Suppression
-    # rules").
+    # What is suppressed is archived and sent nowhere (GuardDuty User Guide, "Suppression rules").
     if not suppressed:
         events.emit(
             account, region, "aws.guardduty", "GuardDuty Finding", event_detail(backend, whole)

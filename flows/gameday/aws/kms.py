@@ -10,7 +10,7 @@ from flows.gameday.aws import operations
 _EDWARDS = "ECC_NIST_EDWARDS25519"
 _EDDSA = "ED25519_SHA_512"
 _SIGNING = "SIGN_VERIFY"
-# "Sign … Message: messages of up to 4096 bytes".
+# "You can submit messages of up to 4096 bytes" (Sign).
 _LONGEST = 4_096
 
 
@@ -47,8 +47,8 @@ def _verify(response: Any, asked: dict[str, Any]) -> Mapping[str, Any]:
             asked["Signature"], asked["Message"], *scheme
         )
     except InvalidSignature:
-        # "If the signature verification fails, the Verify operation fails with
-        # KMSInvalidSignatureException" (Verify).
+        # "If the signature verification fails, the Verify operation fails with an
+        # KMSInvalidSignatureException exception" (Verify).
         raise operations.error("KMSInvalidSignatureException", "") from None
     algorithm = asked["SigningAlgorithm"]
     return {"KeyId": key.arn, "SignatureValid": True, "SigningAlgorithm": algorithm}
@@ -104,8 +104,8 @@ def _scheme(key: Any, asked: Mapping[str, Any]) -> tuple[Any, ...]:
         return (ec.ECDSA(how),)
     if algorithm.startswith("RSASSA_PKCS1"):
         return padding.PKCS1v15(), how
-    # "PSS padding with … a 256-bit salt", as long as the digest (KMS Developer Guide, "RSASSA_PSS");
-    # moto's salt is as long as it can be.
+    # KMS's salt is as long as the digest (KMS Developer Guide, "RSA key specs"); moto's is as long
+    # as it can be.
     return padding.PSS(padding.MGF1(hashed), salt_length=hashed.digest_size), how
 
 

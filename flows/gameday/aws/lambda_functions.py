@@ -9,8 +9,8 @@ from urllib.parse import unquote
 
 from flows.gameday.aws import operations
 
-# "Concurrent executions: 1,000" in a Region, of which 100 stay for functions without a reservation
-# (Lambda quotas; PutFunctionConcurrency).
+# An account has 1,000 concurrent executions in a Region, of which 100 stay for functions without a
+# reservation (Lambda quotas; Developer Guide, "Configuring reserved concurrency").
 _CONCURRENCY = 1_000
 _UNRESERVED = 100
 _REQUESTED = "RequestedProvisionedConcurrentExecutions"
@@ -40,8 +40,8 @@ def correct() -> None:
     def invoke_called(self: Any) -> Any:
         name = self.uri_match.get("FunctionName") or self.path.rsplit("/", 2)[-2]
         kind = self.headers.get("X-Amz-Invocation-Type", "RequestResponse")
-        # "To throttle a function, set its reserved concurrency to zero. This stops any events from
-        # being processed" (Lambda Developer Guide). Events are accepted all the same, and wait.
+        # A function whose reserved concurrency is zero is throttled ("Configuring reserved
+        # concurrency", Lambda Developer Guide). Events are accepted all the same, and wait.
         if kind == "RequestResponse" and _function(self, name).reserved_concurrency == 0:
             raise operations.error(
                 "TooManyRequestsException",
@@ -80,8 +80,8 @@ def _put_function_concurrency(response: Any, asked: dict[str, Any]) -> Mapping[s
         )
     provisioned = _total(function)
     if provisioned > wanted:
-        # "you can't … exceed the function's reserved concurrency" with provisioned concurrency
-        # (Lambda Developer Guide, "Configuring provisioned concurrency").
+        # Provisioned concurrency can't be more than what is reserved (Lambda Developer Guide,
+        # "Configuring provisioned concurrency").
         raise _invalid(
             f"ReservedConcurrentExecutions {wanted} should not be lower than function's total "
             f"provisioned concurrency [{provisioned}]."
@@ -99,8 +99,7 @@ def _put_provisioned_concurrency_config(response: Any, asked: dict[str, Any]) ->
     function, qualifier = _function(response, asked["FunctionName"]), asked["Qualifier"]
     wanted = int(asked["ProvisionedConcurrentExecutions"])
     if qualifier == "$LATEST":
-        # "Provisioned Concurrency Configs cannot be applied to unpublished function versions"
-        # (the qualifier is "the version number or alias name").
+        # The qualifier is "the version number or alias name".
         raise _invalid(
             "Provisioned Concurrency Configs cannot be applied to unpublished function versions."
         )
@@ -119,7 +118,7 @@ def _put_provisioned_concurrency_config(response: Any, asked: dict[str, Any]) ->
         "Status": "READY",
         "LastModified": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S+0000"),
     }
-    # "Status: IN_PROGRESS" in the answer, whatever comes of it.
+    # The answer is from before anything is allocated.
     return {
         _REQUESTED: wanted,
         "AvailableProvisionedConcurrentExecutions": 0,

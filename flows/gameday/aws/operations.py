@@ -81,8 +81,9 @@ def _refused_call() -> Any:
 
 
 def _segment(named: re.Match[str]) -> str:
-    # ``{Arn+}`` may have slashes in it.
-    return f"(?P<{named[1]}>{'.+' if named[2] else '[^/]+'})"
+    # ``{Key+}`` may have slashes in it, and so may ARNs.
+    slashes = named[2] or named[1].lower().endswith("arn")
+    return f"(?P<{named[1]}>{'.+' if slashes else '[^/]+'})"
 
 
 def _method(carry_out: Operation) -> Callable[[Any], Any]:

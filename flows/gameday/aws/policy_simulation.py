@@ -7,6 +7,7 @@ from typing import Any
 
 from flows.gameday.aws import operations
 from flows.gameday.aws.authorization import principals
+from flows.gameday.aws.authorization.conditions import MalformedPolicy
 from flows.gameday.aws.authorization.evaluation import Policies, decide
 from flows.gameday.aws.authorization.policy import Asked, Policy, Principal, read_policy
 from flows.gameday.aws.authorization.principals import Caller
@@ -55,8 +56,8 @@ def _simulate_custom_policy(response: Any, asked: dict[str, Any]) -> Mapping[str
 def _simulated(asked: Mapping[str, Any], caller: Caller, policies: Policies) -> Mapping[str, Any]:
     """The results for each action and resource.
 
-    "The simulator does not simulate … context keys" that aren't given, except those that the
-    principal itself brings along: a condition on them doesn't hold.
+    Of the context there is what is given, and what the principal itself brings along: a condition
+    on anything else doesn't hold.
     """
     given = {
         entry["ContextKeyName"].lower(): tuple(entry["ContextKeyValues"])
@@ -99,7 +100,8 @@ def _simulated(asked: Mapping[str, Any], caller: Caller, policies: Policies) -> 
 
 def _boundary(asked: Mapping[str, Any], own: Sequence[Policy] | None) -> Sequence[Policy] | None:
     given = asked.get("PermissionsBoundaryPolicyInputList")
-    # "a permissions boundary that you specify … replaces" the principal's own one.
+    # "if a permissions boundary is attached to an entity and you pass in a different permissions
+    # boundary policy using this parameter, then the new permissions boundary policy is used".
     return _read(given) if given else own
 
 
@@ -109,8 +111,11 @@ def _of_resource(asked: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     owner = str(asked.get("ResourceOwner", ""))
     account = owner.split(":")[4] if owner.count(":") > 4 else owner
-    return {"resource": read_policy(document), "owner": account}
+    return {"resource": _read([document])[0], "owner": account}
 
 
 def _read(documents: Sequence[str] | None) -> tuple[Policy, ...]:
-    return tuple(map(read_policy, documents or ()))
+    try:
+        return tuple(map(read_policy, documents or ()))
+    except MalformedPolicy as error:
+        raise operations.error("InvalidInput", str(error)) from None

@@ -158,8 +158,8 @@ def _retention() -> None:
     version = S3Backend.put_bucket_versioning
 
     def put_bucket_versioning(self: Any, bucket_name: str, status: str) -> None:
-        # "you can't suspend versioning for that bucket" once it has Object Lock (S3 User Guide,
-        # "Object Lock considerations").
+        # Versioning can't be suspended for a bucket that has Object Lock (S3 User Guide, "Object
+        # Lock considerations").
         if status == "Suspended" and self.get_bucket(bucket_name).object_lock_enabled:
             raise InvalidBucketState(
                 "An Object Lock configuration is present on this bucket, so the versioning state "
@@ -173,9 +173,8 @@ def _retention() -> None:
 def _loosens(key: Any, mode: str | None, until: str | None, *, bypass: bool) -> bool:
     """Whether a new retention would take away from the one that is in force, and may not.
 
-    "When an object is locked in compliance mode, its retention mode can't be changed, and its
-    retention period can't be shortened" by any user; in governance mode, who may bypass it and
-    says so can (S3 User Guide, "Retention modes").
+    In compliance mode nobody can change the mode or shorten the period; in governance mode, who
+    may bypass it and says so can (S3 User Guide, "Retention modes").
     """
     if key.lock_mode not in ("COMPLIANCE", "GOVERNANCE") or not key.lock_until:
         return False
@@ -202,8 +201,8 @@ def _public_access() -> None:
 
     def create_bucket(self: Any, bucket_name: str, *arguments: Any, **named: Any) -> Any:
         bucket = create(self, bucket_name, *arguments, **named)
-        # "By default, new buckets … don't allow public access" since April 2023 (S3 User Guide,
-        # "Blocking public access to your Amazon S3 storage").
+        # New buckets block public access, since April 2023 (S3 User Guide, "Blocking public access
+        # to your Amazon S3 storage").
         bucket.public_access_block = PublicAccessBlock("true", "true", "true", "true")
         return bucket
 
@@ -212,8 +211,8 @@ def _public_access() -> None:
     put_policy = S3Backend.put_bucket_policy
 
     def put_bucket_policy(self: Any, bucket_name: str, policy: bytes) -> None:
-        # "BlockPublicPolicy … causes Amazon S3 to reject calls to PutBucketPolicy if the specified
-        # bucket policy allows public access."
+        # BlockPublicPolicy "causes Amazon S3 to reject calls to PUT Bucket policy if the specified
+        # bucket policy allows public access" (PublicAccessBlockConfiguration).
         blocked = _blocks(self.get_bucket(bucket_name), "block_public_policy")
         if blocked and bucket_policy_is_public(policy):
             raise _access_denied()

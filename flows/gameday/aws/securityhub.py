@@ -16,8 +16,7 @@ _PAGE = 100
 _SOURCE = "aws.securityhub"
 _ACTION_ID = re.compile(r"[A-Za-z0-9]{1,20}")
 
-# "Note, UserDefinedFields, VerificationState, Workflow" are the customer's: BatchImportFindings
-# "cannot be used to update" them.
+# These are the customer's: BatchImportFindings "cannot be used to update" them.
 _OF_THE_CUSTOMER = frozenset({"Note", "UserDefinedFields", "VerificationState", "Workflow"})
 # What BatchUpdateFindings can update besides; once it did, an import leaves that alone as well.
 _UPDATABLE = (
@@ -217,8 +216,8 @@ def _import(backend: Any, finding: dict[str, Any]) -> None:
         known = Finding(whole["Id"], whole)
         backend.findings.append(known)
     else:
-        # "the value for UpdatedAt must be more recent" for an update to count (Security Hub User
-        # Guide, "Using BatchImportFindings to create and update findings").
+        # Only a newer UpdatedAt is an update (Security Hub User Guide, "BatchImportFindings for
+        # finding providers").
         before = known.data
         if (epoch_milliseconds(whole["UpdatedAt"]) or 0) <= (
             epoch_milliseconds(before["UpdatedAt"]) or 0
@@ -230,7 +229,7 @@ def _import(backend: Any, finding: dict[str, Any]) -> None:
             **{name: value for name, value in before.items() if name in kept},
         }
         if (before["RecordState"], whole["RecordState"]) == ("ARCHIVED", "ACTIVE"):
-            # "the workflow status is reset to NEW" for what is active again.
+            # What is active again is to be looked at again (ASFF, "Workflow").
             known.data["Workflow"] = {"Status": "NEW"}
     _say_imported(backend, known.data)
 
@@ -255,8 +254,8 @@ def _find(backend: Any, named: Mapping[str, Any]) -> Any:
 
 
 def _say_imported(backend: Any, finding: Mapping[str, Any]) -> None:
-    # "sends all new findings and all updates to existing findings to EventBridge … one finding per
-    # event" (Security Hub User Guide, "EventBridge event types").
+    # All new findings and all updates are events, with one finding each (Security Hub User Guide,
+    # "EventBridge event formats").
     arn = f"{finding['ProductArn']}/{finding['Id']}"
     detail = {"findings": [finding]}
     _emit(backend, "Security Hub Findings - Imported", detail, [arn])

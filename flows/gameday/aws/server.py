@@ -70,7 +70,8 @@ class SimulatedAws:
     /_clampdown/findings (items of GuardDuty's GetFindings, see
     :func:`flows.gameday.aws.guardduty.inject`), POST /_clampdown/ssm-output (one
     :class:`flows.gameday.aws.ssm_commands.CommandOutput` or a list), POST /_clampdown/ping-status
-    (``{"instance": "i-…", "status": "ConnectionLost"}``), POST
+    (``{"instance": "i-…", "status": "ConnectionLost"}``), POST /_clampdown/custom-action (of
+    Security Hub: ``{"action": ARN, "findings": [ids]}``), POST
     /_clampdown/instance-credentials (``{"instance": "i-…"}``).
     """
 

@@ -103,8 +103,8 @@ def _by_the_owner(method: Any) -> Any:
 
 
 def _shared_with(backend: Any) -> Iterator[Any]:
-    """The snapshots of others that an account sees in a Region. Their tags are its own ones:
-    "tags are not shared" (EBS User Guide, "Share a snapshot")."""
+    """The snapshots of others that an account sees in a Region. Their tags are those that it gave
+    them itself: an owner's tags are not shared (EBS User Guide, "Share a snapshot")."""
     from moto.ec2.models import ec2_backends
 
     for account, regions in list(ec2_backends.items()):
@@ -199,7 +199,7 @@ def _copied() -> None:
         home = ec2_backends[backend.account_id][self._get_param("SourceRegion")]
         source = home.get_snapshot(self._get_param("SourceSnapshotId"))
         if source.status != "completed":
-            # "You can copy … completed snapshots" (EBS User Guide, "Copy an Amazon EBS snapshot").
+            # Only completed snapshots can be copied (EBS User Guide, "Copy an Amazon EBS snapshot").
             raise ec2_error(
                 "IncorrectState", f"Snapshot '{source.id}' is in invalid state '{source.status}'."
             )
@@ -225,9 +225,8 @@ def _copied() -> None:
         made.encrypted, made.kms_key_id = encrypted, (arn or key) if encrypted else None
         # "Snapshots copies have an arbitrary source volume ID."
         made.of_volume, made.of_size = _ARBITRARY_VOLUME, source.volume_size
-        # KMS keys are "authenticated asynchronously … the action can appear to complete, but
-        # eventually fails": a key of its own that isn't there, or one of the source's that the
-        # account may not use.
+        # AWS "authenticates the KMS key asynchronously", so that "the action can appear to complete,
+        # but eventually fails": for want of the key that is given, or of access to the source's.
         made.fails = made.fails or (encrypted and arn is None) or not _may_read(backend, source)
         backend.snapshots[made.id] = made
         # "User-defined tags … are not copied" unless they are given (EBS User Guide).
@@ -240,8 +239,8 @@ def _copied() -> None:
 def _may_read(backend: Any, source: Any) -> bool:
     """Whether the account may use the key of a snapshot that is shared with it.
 
-    "You must also share the customer managed key that was used to encrypt the snapshot" (EBS User
-    Guide, "Share the KMS key"): its key policy or a grant names the account.
+    The customer managed key has to be shared as well (EBS User Guide, "Share the KMS key used to
+    encrypt a shared Amazon EBS snapshot"): its key policy or a grant names the account.
     """
     if not source.encrypted or source.owner_id == backend.account_id:
         return True

@@ -11,6 +11,8 @@ from flows.gameday.aws.identities import identity_of
 
 _AGENT_VERSION = "3.3.2299.0"
 _HTTPS = 443
+# One of the ports that answers come back to.
+_EPHEMERAL = 49_152
 _PAGE = 50
 _GONE = ("shutting-down", "terminated")
 
@@ -64,15 +66,18 @@ def set_ping_status(instance_id: str, status: str | None) -> None:
 def ping_status(instance: Any) -> str | None:
     """An instance's connection status, or None where it isn't managed.
 
-    "ConnectionLost: the agent has failed to communicate" (InstanceInformation, PingStatus): its
-    instance is stopped, has no credentials, or lets nothing out to port 443, where the service is.
+    The connection is lost (InstanceInformation, PingStatus) of an agent whose instance is stopped,
+    has no credentials, or whose groups or network ACL let nothing through to port 443.
     """
     if instance is None or instance.state in _GONE or "managed_since" not in instance.__dict__:
         return None
     fixed = instance.__dict__.get("ping_status")
     if fixed is not None:
         return str(fixed)
-    reaches = any(_lets_out(eni, _HTTPS) for eni in instance.nics.values())
+    reaches = any(
+        _lets_out(eni, _HTTPS) and _lets_pass(instance.ec2_backend, eni)
+        for eni in instance.nics.values()
+    )
     online = instance.state == "running" and instance.profile_arn and reaches
     return "Online" if online else "ConnectionLost"
 
@@ -84,6 +89,28 @@ def _lets_out(eni: Any, port: int) -> bool:
         for group in eni._group_set
         for rule in group.egress_rules
     )
+
+
+def _lets_pass(backend: Any, eni: Any) -> bool:
+    """Whether the network ACL of an interface's subnet lets HTTPS out and its answers in."""
+    for acl in backend.network_acls.values():
+        if any(item.subnet_id == eni.subnet.id for item in acl.associations):
+            return _allows(acl, True, _HTTPS) and _allows(acl, False, _EPHEMERAL)
+    return True
+
+
+def _allows(acl: Any, egress: bool, port: int) -> bool:
+    """What the first rule says of TCP to a port, anywhere: "rules are evaluated starting with the
+    lowest numbered rule" (VPC User Guide, "Network ACL basics")."""
+    for entry in sorted(acl.network_acl_entries, key=lambda entry: int(entry.rule_number)):
+        if entry.egress is not egress or entry.cidr_block != "0.0.0.0/0":
+            continue
+        every_port = str(entry.protocol) == "-1" or entry.port_range_from is None
+        if str(entry.protocol) in ("-1", "6") and (
+            every_port or int(entry.port_range_from) <= port <= int(entry.port_range_to)
+        ):
+            return bool(entry.rule_action == "allow")
+    return False
 
 
 def platform_of(instance: Any) -> str:

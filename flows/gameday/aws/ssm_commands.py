@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from flows.gameday.aws import operations
 from flows.gameday.aws.ssm import instances_of, paged, ping_status, platform_of
 
-# "StandardOutputContent: The first 24,000 characters" (GetCommandInvocation); "Output … Default
-# maximum 2500 characters" (CommandPlugin).
+# "The first 24,000 characters written by the plugin to stdout" (GetCommandInvocation); and the
+# longest CommandPluginOutput.
 _OUTPUT = 24_000
 _SHORT_OUTPUT = 2_500
 _TIMEOUT_SECONDS = 3_600
@@ -107,8 +107,8 @@ class _Invocation:
         if self.cancelled:
             return "Cancelled"
         if not self.delivered:
-            # "Delivery Timed Out: The command wasn't delivered … before the total timeout expired"
-            # (Understanding command statuses).
+            # What isn't delivered in time is never run (Systems Manager User Guide, "Understanding
+            # command statuses": Delivery Timed Out).
             return "Pending" if passed < self.timeout else "TimedOut"
         if passed < timedelta(seconds=self.output.seconds):
             return "InProgress"
@@ -390,6 +390,6 @@ def _cancel_command(response: Any, asked: dict[str, Any]) -> None:
         invocation = command.invocations.get(instance_id)
         if invocation is None:
             raise operations.error("InvalidInstanceId", f"{instance_id} does not run the command.")
-        # What ended stays as it is: "there is no guarantee that a command will be terminated".
+        # What ended stays as it is: "There is no guarantee that the command will be terminated".
         if invocation.status not in _DONE:
             invocation.cancelled = True

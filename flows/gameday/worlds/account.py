@@ -7,6 +7,7 @@ an account and built again reads the same.
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any, Literal
 
 import yaml
@@ -302,6 +303,18 @@ class _Plain(yaml.SafeDumper):
     def ignore_aliases(self, data: object) -> bool:
         """World files have no anchors: the strict reader takes none."""
         return True
+
+
+# A number to YAML 1.2, which the reader follows, is text to YAML 1.1, which PyYAML writes: 0E0.
+_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "'" if _NUMBER.fullmatch(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Plain.add_representer(str, _text)
 
 
 def parse_account(document: bytes, name: str = "world file") -> AccountWorld:

@@ -155,6 +155,7 @@ class _Builder:
                     CidrBlock=f"{prefix}.{third}.0/24",
                     AvailabilityZone=f"{self.world.region}{zone}",
                 )["Subnet"]["SubnetId"]
+        self.routes(gateway)
         for name in ("balancer", "web"):
             ids[f"{name}_group"] = ec2.create_security_group(
                 GroupName=f"payments-{name}", Description=name, VpcId=ids["vpc"]
@@ -167,6 +168,20 @@ class _Builder:
             GroupId=ids["web_group"],
             IpPermissions=[_tcp(8080, 8082, UserIdGroupPairs=[{"GroupId": ids["balancer_group"]}])],
         )
+
+    def routes(self, gateway: str) -> None:
+        """Public subnets reach the Internet, and private ones through a NAT gateway."""
+        ec2, ids = self.ec2, self.ids
+        address = ec2.allocate_address(Domain="vpc")["AllocationId"]
+        ids["nat"] = ec2.create_nat_gateway(
+            SubnetId=ids[f"public_{self.world.zones[0]}"], AllocationId=address
+        )["NatGateway"]["NatGatewayId"]
+        ways = {"public": {"GatewayId": gateway}, "private": {"NatGatewayId": ids["nat"]}}
+        for kind, target in ways.items():
+            table = ec2.create_route_table(VpcId=ids["vpc"])["RouteTable"]["RouteTableId"]
+            ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", **target)
+            for zone in self.world.zones:
+                ec2.associate_route_table(RouteTableId=table, SubnetId=ids[f"{kind}_{zone}"])
 
     def role(self) -> None:
         iam, name = self.aws["iam"], self.world.role

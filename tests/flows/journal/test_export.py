@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
+from flows.journal.errors import SecretInRecord
 from flows.journal.export import export
 from flows.journal.journal import Journal
 from flows.journal.record import Actor
@@ -126,7 +127,10 @@ def test_any_record_proves_itself(
 ) -> None:
     incident = f"inc-{uuid.uuid4()}"
     actor = Actor("person", who.replace("\x00", ""), "cli")
-    shared.append(incident, kind.replace("\x00", ""), body, actor)
+    try:
+        shared.append(incident, kind.replace("\x00", ""), body, actor)
+    except SecretInRecord:
+        reject()
     exported = lines(shared, incident)
     assert proven(exported) == 1
     assert json.loads(exported[0], parse_int=float)["body"] == body

@@ -114,8 +114,8 @@ _OF_A_VERSION = {
 }
 # "No permissions are required to perform this operation. If an administrator attaches a policy …
 # that explicitly denies access to the sts:GetCallerIdentity action, you can still perform this
-# operation" (GetCallerIdentity); and "No permissions are required to call GetSessionToken". The
-# others are for callers without AWS credentials.
+# operation" (GetCallerIdentity); and "No permissions are required for users to perform this
+# operation" (GetSessionToken). The others are for callers without AWS credentials.
 FREE = frozenset(
     {
         "sts:AssumeRoleWithSAML",
@@ -124,8 +124,7 @@ FREE = frozenset(
         "sts:GetSessionToken",
     }
 )
-# "You cannot call any STS [of these] with … temporary security credentials" (IAM User Guide,
-# "Compare AWS STS credentials").
+# What only long-term credentials can call (IAM User Guide, "Compare AWS STS credentials").
 FOR_KEYS_ONLY = frozenset({"sts:GetFederationToken", "sts:GetSessionToken"})
 # Operations that make something and tag it; they need the action that tags as well.
 _TAGGING: Mapping[str, Mapping[str, str]] = {
@@ -243,9 +242,8 @@ def passing(role: Resource, service: str) -> Need:
 
 
 def _ec2_tags(operation: str, given: Mapping[str, Any], place: Place) -> Iterator[Need]:
-    """ "To tag a resource on creation, you must have … ec2:CreateTags" on what is made, with
-    ec2:CreateAction the operation (EC2 User Guide, "Grant permission to tag Amazon EC2 resources
-    during creation")."""
+    """To tag on creation takes ec2:CreateTags on what is made, with ec2:CreateAction the operation
+    (EC2 User Guide, "Grant permission to tag Amazon EC2 resources during creation")."""
     kinds = [
         str(item.get("ResourceType") or "")
         for item in given.get(_EC2_KINDS_BY_SPECIFICATION, [])

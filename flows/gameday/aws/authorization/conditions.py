@@ -169,8 +169,7 @@ class _Operator:
 
     test: Callable[[str], Matches]
     negated: bool = False
-    # "You can use policy variables for Condition values … with … string operators [and] ARN
-    # operators", and with no others.
+    # Variables are for string and ARN operators, and for no others.
     variables: bool = False
 
 

@@ -169,9 +169,8 @@ def _authorize(environ: Mapping[str, Any], request: Request, place: Place) -> Au
     if needs[0].action in FREE:
         return authority
     if needs[0].action == "sts:AssumeRole" and caller.began and caller.began.source_identity:
-        # It "persists across chained role sessions", each of them sets it, and "you cannot change
-        # the source identity value" (IAM User Guide, "Monitor and control actions taken with
-        # assumed roles").
+        # It persists across chained sessions: each sets it again, and none can change it (IAM User
+        # Guide, "Monitor and control actions taken with assumed roles").
         needs.append(Need("sts:SetSourceIdentity", needs[0].resources))
         wanted = request.parameters.get("SourceIdentity", caller.began.source_identity)
         if wanted != caller.began.source_identity:

@@ -185,7 +185,7 @@ def read_policy(document: str) -> Policy:
         raise MalformedPolicy("The policy is not in the valid JSON format.") from None
     if not isinstance(data, Mapping) or "Statement" not in data:
         raise MalformedPolicy("Syntax errors in policy.")
-    # "Version … 2008-10-17: … policy variables … are treated as literal strings".
+    # In the older version, which is also the default, variables are texts as any (Version).
     variables = data.get("Version", "2008-10-17") == "2012-10-17"
     statements = data["Statement"]
     return Policy(
@@ -298,8 +298,7 @@ def _named(kind: str, text: str, principal: Principal) -> Grant:
         if account != principal.account:
             return Grant.NONE
         return Grant.DIRECT if principal.arn.endswith(":root") else Grant.ACCOUNT
-    # "AWS replaces [a principal's ARN] by its unique principal ID" when it was deleted, and takes
-    # the id itself.
+    # A principal can also be named by its unique id, as AWS itself does for one that was deleted.
     if principal.role and text in (principal.role, principal.unique_id):
         return Grant.ROLE
     return Grant.DIRECT if text in (principal.arn, principal.unique_id) and text else Grant.NONE

@@ -168,7 +168,8 @@ def _of_role(session: Session) -> Caller:
             session.role,
             "AssumedRole",
             f"{session.role_id}:{session.name}",
-            # "If the tag is attached to both, the session tag takes precedence".
+            # A session tag takes precedence over the role's of the same key (IAM User Guide, "Pass
+            # session tags in AWS STS").
             {**own_tags, **session.tags},
         ),
         **_temporary(session),
@@ -205,8 +206,7 @@ def _context(
 
 
 def _temporary(session: Session) -> dict[str, tuple[str, ...]]:
-    """What only temporary credentials bring: "this key is not present in requests made with
-    long-term credentials" (aws:TokenIssueTime, aws:MultiFactorAuthPresent)."""
+    """What only temporary credentials bring: requests with long-term ones have none of it."""
     context: dict[str, tuple[str, ...]] = {
         "aws:tokenissuetime": (session.issued.strftime("%Y-%m-%dT%H:%M:%SZ"),),
         "aws:multifactorauthpresent": ("true" if session.mfa else "false",),

@@ -232,7 +232,7 @@ def _begun(response: Any, caller: Session | None) -> _Begun:
     inherited = {key: caller.tags[key] for key in caller.transitive} if caller else {}
     overridden = sorted(set(inherited) & set(tags))
     if overridden:
-        # "If you pass a session tag with the same key as an inherited tag, the operation fails".
+        # What is inherited can't be overridden (IAM User Guide, "Chain roles with session tags").
         raise _error(
             "InvalidParameterValue",
             f"One of the specified transitive tag keys can't be set: {', '.join(overridden)}",

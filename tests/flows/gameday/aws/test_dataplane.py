@@ -30,8 +30,8 @@ UNTRACKED_AFTER = timedelta(milliseconds=200)
 
 @dataclass
 class Plane:
-    """The small world with a way out, and a host of the intruder's on either side of the boundary
-    of the victim's subnet."""
+    """The small world, and a host of the intruder's on either side of the boundary of the victim's
+    subnet."""
 
     aws: SimulatedAws
     world: WorldIds
@@ -40,11 +40,6 @@ class Plane:
 
     def __post_init__(self) -> None:
         ec2, ids = self.ec2, self.world.ids
-        allocated = ec2.allocate_address(Domain="vpc")["AllocationId"]
-        nat = ec2.create_nat_gateway(SubnetId=ids["public_a"], AllocationId=allocated)
-        (gateway,) = ec2.describe_internet_gateways()["InternetGateways"]
-        self.route("public_a", GatewayId=gateway["InternetGatewayId"])
-        self.route("private_a", NatGatewayId=nat["NatGateway"]["NatGatewayId"])
         self.open_group = ec2.create_security_group(
             GroupName="relay", Description="relay", VpcId=ids["vpc"]
         )["GroupId"]
@@ -58,12 +53,6 @@ class Plane:
     @property
     def ec2(self) -> Any:
         return client(self.aws.url, REGION, "ec2")
-
-    def route(self, subnet: str, **target: str) -> None:
-        table = self.ec2.create_route_table(VpcId=self.world.ids["vpc"])["RouteTable"]
-        identity = table["RouteTableId"]
-        self.ec2.create_route(RouteTableId=identity, DestinationCidrBlock="0.0.0.0/0", **target)
-        self.ec2.associate_route_table(RouteTableId=identity, SubnetId=self.world.ids[subnet])
 
     def launch(self, subnet: str) -> str:
         (launched,) = self.ec2.run_instances(

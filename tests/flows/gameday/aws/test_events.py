@@ -8,10 +8,11 @@ import pytest
 
 from flows.gameday.aws.server import SimulatedAws
 from flows.gameday.worlds import WorldIds
+from tests.flows.gameday.aws.accounts import OTHER_ACCOUNT, clients_of
+from tests.flows.gameday.aws.answers import instance
 from tests.flows.gameday.aws.queues import Queue, queue_of_rule
 
 Client = Callable[[str], Any]
-OTHER_ACCOUNT = "222222222222"
 
 
 def _put(events: Any, **entry: Any) -> dict[str, Any]:
@@ -101,10 +102,7 @@ def test_a_target_is_given_what_its_input_makes_of_the_event(
 
 
 def test_an_event_stays_of_its_account_on_the_bus_of_another(aws: Client, world: WorldIds) -> None:
-    credentials = aws("sts").assume_role(
-        RoleArn=f"arn:aws:iam::{OTHER_ACCOUNT}:role/security", RoleSessionName="central"
-    )["Credentials"]
-    central = _clients_with(world, credentials)
+    central = clients_of(world, aws)
     queue = queue_of_rule(central, "all", {"source": ["my.app"]})
     bus = f"arn:aws:events:{world.region}:{OTHER_ACCOUNT}:event-bus/default"
     events = aws("events")
@@ -163,6 +161,18 @@ def test_ec2_says_how_the_state_of_an_instance_changes(aws: Client, world: World
     assert all(event["resources"] == [arn] for event in said)
 
 
+def test_ec2_says_that_an_instance_was_launched(aws: Client, world: WorldIds) -> None:
+    queue, ec2 = queue_of_rule(aws, "states", {"source": ["aws.ec2"]}), aws("ec2")
+    victim = instance(ec2, world.ids["victim"])
+
+    launched = ec2.run_instances(
+        ImageId=victim["ImageId"], MinCount=1, MaxCount=1, SubnetId=victim["SubnetId"]
+    )["Instances"][0]["InstanceId"]
+
+    said = [(event["detail"]["instance-id"], event["detail"]["state"]) for event in queue.take()]
+    assert said == [(launched, "pending"), (launched, "running")]
+
+
 def test_rules_and_what_was_delivered_are_gone_after_a_reset(
     aws: Client, simulated_aws: SimulatedAws
 ) -> None:
@@ -171,15 +181,3 @@ def test_rules_and_what_was_delivered_are_gone_after_a_reset(
     simulated_aws.reset()
 
     assert aws("events").list_rules()["Rules"] == []
-
-
-def _clients_with(world: WorldIds, credentials: dict[str, str]) -> Client:
-    import boto3
-
-    session = boto3.Session(
-        credentials["AccessKeyId"],
-        credentials["SecretAccessKey"],
-        credentials["SessionToken"],
-        region_name=world.region,
-    )
-    return lambda service: session.client(service, endpoint_url=world.url)

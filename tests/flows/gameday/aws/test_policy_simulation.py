@@ -128,3 +128,8 @@ def test_an_unknown_principal_is_refused(iam: Any, world: WorldIds) -> None:
             iam.simulate_principal_policy(
                 PolicySourceArn=f"arn:aws:iam::{world.account}:{kind}/nobody", ActionNames=[STOP]
             )
+
+
+def test_a_policy_that_is_none_is_refused(iam: Any) -> None:
+    with refused("InvalidInput"):
+        iam.simulate_custom_policy(PolicyInputList=["nonsense"], ActionNames=[STOP])

@@ -92,6 +92,24 @@ def test_an_isolated_instance_loses_its_connection(
     assert (waiting["Status"], waiting["ResponseCode"]) == ("Pending", -1)
 
 
+def test_a_network_acl_that_lets_nothing_through_cuts_the_connection(
+    ssm: Any, ec2: Any, victim: str
+) -> None:
+    subnet = instance(ec2, victim)["SubnetId"]
+    acls = ec2.describe_network_acls(
+        Filters=[{"Name": "association.subnet-id", "Values": [subnet]}]
+    )["NetworkAcls"]
+    [association] = [item for item in acls[0]["Associations"] if item["SubnetId"] == subnet]
+    closed = ec2.create_network_acl(VpcId=acls[0]["VpcId"])["NetworkAcl"]["NetworkAclId"]
+    assert _ping(ssm, victim) == "Online"
+
+    ec2.replace_network_acl_association(
+        AssociationId=association["NetworkAclAssociationId"], NetworkAclId=closed
+    )
+
+    assert _ping(ssm, victim) == "ConnectionLost"
+
+
 def test_a_stopped_instance_is_still_known_and_a_terminated_one_is_not(
     ssm: Any, ec2: Any, world: WorldIds
 ) -> None:

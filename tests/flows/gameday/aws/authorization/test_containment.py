@@ -149,3 +149,13 @@ def test_clampdown_contains_although_iam_takes_its_time(
     while works(iam, stolen):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_a_new_key_is_unknown_until_iam_is_consistent(iam: Iam) -> None:
+    iam.aws.configure(iam_consistency_seconds=0.5)
+    keys = iam.user("eve", allow())
+
+    with refused("AuthFailure"):
+        iam.client("ec2", keys).describe_instances()
+    time.sleep(0.6)
+    iam.client("ec2", keys).describe_instances()
