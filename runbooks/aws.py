@@ -46,6 +46,7 @@ from runbooks.errors import (
 )
 
 THROTTLE_PATIENCE = timedelta(seconds=60)
+_FIRST_LOOK = timedelta(seconds=1)
 
 ResultT = TypeVar("ResultT")
 
@@ -333,6 +334,8 @@ class Aws(Reader, ABC):
     ) -> None:
         """Wait until ``look`` says that it is done. In plan mode nothing is waited for.
 
+        It is looked for after a second, and then at growing intervals of at most ``every``.
+
         Raises NotContained when it takes longer than ``within``.
         """
 
@@ -510,6 +513,8 @@ class LiveAws(Aws):
         self, what: str, look: Callable[[], Progress], *, every: timedelta, within: timedelta
     ) -> None:
         deadline = time.monotonic() + within.total_seconds()
+        # What is small is done soon: looked for at first after a second, then less and less often.
+        patience = min(_FIRST_LOOK, every)
         while not (progress := look()).done:
             self._ledger.progress(what, progress)
             if time.monotonic() >= deadline:
@@ -517,8 +522,9 @@ class LiveAws(Aws):
                     f"{what}: still {progress.text} after {within}.",
                     advice="It goes on at AWS; `clampdown resume` looks again.",
                 )
-            if self._stop.wait(every.total_seconds()):
+            if self._stop.wait(patience.total_seconds()):
                 raise Interrupted(f"{what}: no longer waited for, a stop was asked for.")
+            patience = min(2 * patience, every)
         self._ledger.progress(what, progress)
 
     def pause(self, what: str, duration: timedelta) -> None:

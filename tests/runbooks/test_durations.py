@@ -25,7 +25,9 @@ def test_a_duration_is_read_as_it_is_said(text: str, seconds: int) -> None:
     assert Params.model_validate({"within": text}).within == timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize("value", ["", "15", "15 m", "m15", "30m1h", "-5m", "1.5h", "15M", 900, None])
+@pytest.mark.parametrize(
+    "value", ["", "15", "15 m", "m15", "30m1h", "-5m", "1.5h", "15M", 900, None]
+)
 def test_anything_else_is_refused_with_an_example(value: Any) -> None:
     with pytest.raises(ValidationError, match="such as 15m"):
         Params.model_validate({"within": value})

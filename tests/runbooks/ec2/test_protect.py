@@ -95,9 +95,7 @@ def test_interfaces_and_volumes_that_a_service_manages_are_named_and_left() -> N
 
 
 def test_a_spot_instance_is_reported_as_evidence_at_risk_and_its_volumes_are_kept() -> None:
-    target = instance(
-        spot=True, volumes=[volume()], facts=[Protection(False, False, "terminate")]
-    )
+    target = instance(spot=True, volumes=[volume()], facts=[Protection(False, False, "terminate")])
 
     plan = Plan(ProtectInstance, target)
 
