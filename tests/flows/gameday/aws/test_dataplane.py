@@ -265,3 +265,34 @@ def test_looking_at_the_network_is_no_call_and_a_reset_ends_every_connection(
 def test_ends_that_are_nowhere_are_named(plane: Plane) -> None:
     with pytest.raises(NotConnected, match="neither end"):
         plane.connect(C2, "203.0.113.1")
+
+
+def test_another_accounts_connections_are_its_own(plane: Plane) -> None:
+    import boto3
+
+    other = "210987654321"
+    role = client(plane.aws.url, REGION, "sts").assume_role(
+        RoleArn=f"arn:aws:iam::{other}:role/clampdown", RoleSessionName="test"
+    )["Credentials"]
+    session = boto3.Session(
+        role["AccessKeyId"], role["SecretAccessKey"], role["SessionToken"], REGION
+    )
+    ec2 = session.client("ec2", endpoint_url=plane.aws.url)
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.0.0/24")["Subnet"]["SubnetId"]
+    image = ec2.register_image(Name="other")["ImageId"]
+    one, two = (
+        ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, SubnetId=subnet)["Instances"][0]
+        for _ in range(2)
+    )
+    group = one["SecurityGroups"][0]["GroupId"]
+    ec2.authorize_security_group_ingress(
+        GroupId=group,
+        IpPermissions=[{"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": group}]}],
+    )
+
+    inside = plane.connect(two["PrivateIpAddress"], one["InstanceId"], account=other)
+
+    assert plane.fate(inside)["account"] == other
+    ec2.terminate_instances(InstanceIds=[two["InstanceId"]])
+    assert not plane.alive(inside)
