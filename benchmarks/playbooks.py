@@ -27,16 +27,24 @@ def write(directory: Path, steps: Sequence[str] = CONTAINMENT, *, targets: int =
     """
     data = yaml.safe_load(SHIPPED.read_text(encoding="utf-8"))
     playbook = data["playbooks"][NAME]
-    entries = [step for entry in playbook["steps"] for step in entry.get("parallel", [entry])]
-    gate = next(entry for entry in entries if "approve" in entry)
+    gate = next(entry for entry in playbook["steps"] if "approve" in entry)
     gate["when"] = "target.state == 'never'"
-    playbook["steps"] = [e for e in entries if e is gate or e.get("step") in steps]
+    kept = [_kept(entry, steps) for entry in playbook["steps"]]
+    playbook["steps"] = [entry for entry in kept if entry]
     budgets = data["guardrails"]["budgets"]
     budgets["targets_per_incident"] = targets
     budgets["changes_per_account_per_hour"] = 100_000
     path = directory / "playbooks.yaml"
     path.write_text(_dumped(data), encoding="utf-8")
     return path
+
+
+def _kept(entry: dict[str, Any], steps: Sequence[str]) -> dict[str, Any] | None:
+    """The entry without the steps that aren't wanted; None where nothing is left of it."""
+    if "parallel" in entry:
+        block = [step for step in entry["parallel"] if step["step"] in steps]
+        return {"parallel": block} if block else None
+    return entry if "approve" in entry or entry.get("step") in steps else None
 
 
 def _dumped(data: Any) -> str:

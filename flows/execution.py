@@ -139,7 +139,14 @@ class Planner:
         for where in places:
             self._connections.ask_identity_early(where.account, where.region)
             there = [ref for ref in refs if (ref.account, ref.region) == _place(where)]
-            facts.update((target.ref, target) for target in self._read_there(where, there))
+            try:
+                facts.update((target.ref, target) for target in self._read_there(where, there))
+            except UnknownTarget:
+                # Most often because the wrong credentials are at hand.
+                self._connections.require_account(
+                    where.account, where.region, "Nothing was done. Is AWS_PROFILE the right one?"
+                )
+                raise
         return facts
 
     def _read_there(self, where: Where, refs: Sequence[TargetRef]) -> list[Ec2Instance]:

@@ -334,7 +334,10 @@ class Responder:
         if any(account_in(text) is None for text in texts):
             for text in texts:
                 instance_reference(text, account="0" * 12, region=region)
-            account = connections.caller_account(region)
+            # Where there is one account only, AWS need not be asked whose the credentials are: that
+            # they are that account's is checked before the first change.
+            accounts = list(self.playbooks.accounts)
+            account = accounts[0] if len(accounts) == 1 else connections.caller_account(region)
         return [instance_reference(text, account=account, region=region) for text in texts]
 
     # Inside

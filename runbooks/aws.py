@@ -42,7 +42,6 @@ from runbooks.errors import (
     OutcomeUnknown,
     PlanChanged,
     Throttled,
-    WrongAccount,
 )
 
 THROTTLE_PATIENCE = timedelta(seconds=60)
@@ -538,7 +537,9 @@ class LiveAws(Aws):
     def _carry_out(self, change: Change) -> dict[str, Any]:
         if self._stop.is_set():
             raise Interrupted(f"{change.call.action} was not sent: a stop was asked for.")
-        self._require_account(change.call)
+        self.connections.require_account(
+            self.account, self.region, f"{change.call.action} was not sent."
+        )
         self._guard.check(change, self.where)
         planned = self._permit.check(change.call) if self._permit else None
         # Made before the intent is written, so that one is written only for what can be sent.
@@ -571,16 +572,8 @@ class LiveAws(Aws):
     def _send(self, call: Call) -> Any:
         # With each try, because the session may be another one by then.
         client = self._client(call)
-        self._require_account(call)
+        self.connections.require_account(self.account, self.region, f"{call.action} was not sent.")
         return getattr(client, call.operation)(**call.params)
-
-    def _require_account(self, call: Call) -> None:
-        identity = self.connections.identity(self.account, self.region)
-        if identity != self.account:
-            raise WrongAccount(
-                f"The credentials belong to account {identity}, the target is in {self.account}.",
-                advice=f"{call.action} was not sent.",
-            )
 
     def _fresh(self, error: AwsRefused) -> bool:
         unknown = "NotFound" in error.code or error.code == "NoSuchEntity"

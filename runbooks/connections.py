@@ -6,7 +6,7 @@ import gc
 import ipaddress
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,6 +22,8 @@ CALLS_SIDE_BY_SIDE = 32
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 30
 _MODELS_READ: set[str] = set()
+# Two threads that need the same model would both read it.
+_READING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,15 @@ class Connections:
                     del self._identities[account]
         return answer.result()
 
+    def require_account(self, account: str, region: str, consequence: str) -> None:
+        """Raise WrongAccount where the credentials used for ``account`` belong to another one."""
+        identity = self.identity(account, region)
+        if identity != account:
+            raise WrongAccount(
+                f"The credentials belong to account {identity}, the target is in {account}.",
+                advice=consequence,
+            )
+
     def ask_identity_early(self, account: str, region: str) -> None:
         """Have the answer of :meth:`identity` on its way before the first change needs it."""
         self.pool.submit(self.identity, account, region)
@@ -165,6 +176,8 @@ class Connections:
         """The account of the caller's own credentials."""
         with self._lock:
             client = self._new_client("sts", region, self._own_credentials())
+        # Whoever asks goes on with reads of these services: the time until AWS answers is used.
+        self.pool.submit(_read_models, ("ec2", "autoscaling", "elbv2", "elb"))
         return str(_ask(client.get_caller_identity)["Account"])
 
     def _enter(self, account: str, region: str) -> _Credentials:
@@ -266,15 +279,16 @@ class Connections:
             ),
         )
         try:
-            client = self._botocore().create_client(
-                service,
-                region_name=region,
-                endpoint_url=self.simulate,
-                aws_access_key_id=credentials.access_key,
-                aws_secret_access_key=credentials.secret_key,
-                aws_session_token=credentials.token,
-                config=config,
-            )
+            with _READING:
+                client = self._botocore().create_client(
+                    service,
+                    region_name=region,
+                    endpoint_url=self.simulate,
+                    aws_access_key_id=credentials.access_key,
+                    aws_secret_access_key=credentials.secret_key,
+                    aws_session_token=credentials.token,
+                    config=config,
+                )
         except BotoCoreError as error:
             raise InvalidInput(
                 f"There can be no connection to {service} in {region!r}: {error}",
@@ -294,6 +308,12 @@ def _api_models() -> Any:
     from botocore.loaders import create_loader
 
     return create_loader()
+
+
+def _read_models(services: Sequence[str]) -> None:
+    for service in services:
+        with _READING:
+            _api_models().load_service_model(service, "service-2", api_version=None)
 
 
 def _ask(operation: Any, request: Mapping[str, Any] | None = None) -> Any:
