@@ -13,6 +13,8 @@ import io
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -190,17 +192,17 @@ def run(
     """Open an incident and carry a playbook out on its targets."""
     from flows.identity import local_identity
 
-    responder = _responder(playbooks, simulate, region, show=not as_json, calls=calls)
     about = _one_finding(finding) if finding else None
-    started = responder.run(
-        playbook,
-        target,
-        local_identity(),
-        finding=about,
-        reason=reason,
-        prefect=not without_prefect,
-        wait=not no_wait,
-    )
+    with _shown(_responder(playbooks, simulate, region), as_json, calls) as responder:
+        started = responder.run(
+            playbook,
+            target,
+            local_identity(),
+            finding=about,
+            reason=reason,
+            prefect=not without_prefect,
+            wait=not no_wait,
+        )
     _conclude(responder, started, as_json)
 
 
@@ -218,10 +220,10 @@ def respond(
     from flows.identity import local_identity
 
     about = _one_finding(finding)
-    responder = _responder(playbooks, simulate, about.region, show=not as_json, calls=calls)
-    started = responder.respond(
-        about, local_identity(), prefect=not without_prefect, wait=not no_wait
-    )
+    with _shown(_responder(playbooks, simulate, about.region), as_json, calls) as responder:
+        started = responder.respond(
+            about, local_identity(), prefect=not without_prefect, wait=not no_wait
+        )
     _conclude(responder, started, as_json)
 
 
@@ -328,10 +330,10 @@ def resume(
     """Go on with an incident: after a crash, an interruption, a decision, or a mended failure."""
     from flows.identity import local_identity
 
-    responder = _responder(playbooks, simulate, None, show=not as_json, calls=calls)
-    started = responder.resume(
-        incident, local_identity(), prefect=not without_prefect, wait=not no_wait
-    )
+    with _shown(_responder(playbooks, simulate, None), as_json, calls) as responder:
+        started = responder.resume(
+            incident, local_identity(), prefect=not without_prefect, wait=not no_wait
+        )
     _conclude(responder, started, as_json)
 
 
@@ -347,8 +349,8 @@ def undo(
     from flows.console.terminal import counted
     from flows.identity import local_identity
 
-    responder = _responder(playbooks, simulate, None, show=not as_json)
-    undone = responder.undo(incident, local_identity(), step=step)
+    with _shown(_responder(playbooks, simulate, None), as_json, calls=False) as responder:
+        undone = responder.undo(incident, local_identity(), step=step)
     if as_json:
         _print_json(
             {
@@ -689,25 +691,30 @@ def _say_how_to_go_on(incident: Incident) -> None:
         )
 
 
-def _responder(
-    playbooks: Path | None,
-    simulate: str | None,
-    region: str | None,
-    *,
-    show: bool = False,
-    calls: bool = False,
-) -> Responder:
+def _responder(playbooks: Path | None, simulate: str | None, region: str | None) -> Responder:
     from flows.responder import Responder
 
     settings = _settings(playbooks, simulate, region)
-    loaded = _load(settings)
-    if not show:
-        return Responder(settings, loaded)
+    return Responder(settings, _load(settings))
+
+
+@contextmanager
+def _shown(responder: Responder, as_json: bool, calls: bool) -> Iterator[Responder]:
+    """Have the responder's records shown as they are written, unless JSON is asked for."""
+    if as_json:
+        yield responder
+        return
+    from flows.console.aside import Aside
     from flows.console.live_view import LiveView
     from flows.console.terminal import console
 
-    view = LiveView(console(), calls=calls)
-    return Responder(settings, loaded, listener=view.record, progress=view.progress)
+    view, aside = LiveView(console(), calls=calls), Aside()
+    responder.listener = lambda record: aside.show(lambda: view.record(record))
+    responder.progress = lambda what, progress: aside.show(lambda: view.progress(what, progress))
+    try:
+        yield responder
+    finally:
+        aside.finish()
 
 
 def _settings(
