@@ -63,12 +63,15 @@ class _Place:
         self.url = url
         self.region = region
         self.playbooks = playbooks.write(directory, _STEPS)
+        self._runs = 0
 
     def clampdown(self, *options: str) -> tuple[float, float]:
         """Seconds of the whole process, and seconds until every interface is isolated."""
         victim = self._fresh()
+        self._runs += 1
         environment = {
-            "CLAMPDOWN_HOME": str(self.directory / "home"),
+            # A journal of its own: the same ids in the same journal would be the same incident.
+            "CLAMPDOWN_HOME": str(self.directory / f"home-{self._runs}"),
             "CLAMPDOWN_PLAYBOOKS": str(self.playbooks),
             "CLAMPDOWN_SIMULATE": self.url,
             "AWS_REGION": self.region,

@@ -6,6 +6,7 @@ every call. The clock stops when AWS carries out the last change of an interface
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import tempfile
 from collections.abc import Callable
@@ -27,7 +28,7 @@ def measure(runs: int = 5) -> dict[str, str]:
     """The median of the pairs' ratios; a warm-up of each isn't counted."""
     with sandbox(latency_ms=0) as world, tempfile.TemporaryDirectory(dir=".") as home:
         url, region = world["url"], world["region"]
-        responder = _responder(Path(home), url, region)
+        homes = (Path(home) / str(number) for number in itertools.count())
         baseline_clients = baseline.clients(url, region)
         with ThreadPoolExecutor(32) as threads:
 
@@ -36,15 +37,16 @@ def measure(runs: int = 5) -> dict[str, str]:
 
             def clampdown(instance: str) -> None:
                 # As a finding names it; whose account a bare id is in would have to be asked first.
+                responder = _responder(next(homes), url, region)
                 arn = f"arn:aws:ec2:{region}:{world['account']}:instance/{instance}"
                 result = responder.run(
                     playbooks.NAME, [arn], local_identity(), prefect=False
                 ).result
+                responder.journal.close()
                 if result is None or result.error:
                     raise RuntimeError(f"the benchmark's incident failed: {result}")
 
             pairs = [(_isolated(url, clampdown), _isolated(url, by_hand)) for _ in range(runs + 1)]
-        responder.journal.close()
     ours = statistics.median(pair[0] for pair in pairs[1:])
     theirs = statistics.median(pair[1] for pair in pairs[1:])
     ratio = statistics.median(pair[0] / pair[1] for pair in pairs[1:])
@@ -53,6 +55,8 @@ def measure(runs: int = 5) -> dict[str, str]:
 
 
 def _responder(home: Path, url: str, region: str) -> Responder:
+    """With a journal of its own: the same ids in the same journal would be the same incident."""
+    home.mkdir()
     settings = Settings(home=home, simulate=url, region=region, playbooks=playbooks.write(home))
     return Responder(settings, load(settings.playbooks, STEPS))
 

@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +24,7 @@ import typer
 from runbooks.errors import ClampdownError, InvalidInput
 
 if TYPE_CHECKING:
+    from flows.console.live_view import LiveView
     from flows.incident import Incident
     from flows.responder import Responder, Started
     from flows.settings import Settings
@@ -705,12 +707,18 @@ def _shown(responder: Responder, as_json: bool, calls: bool) -> Iterator[Respond
         yield responder
         return
     from flows.console.aside import Aside
-    from flows.console.live_view import LiveView
-    from flows.console.terminal import console
 
-    view, aside = LiveView(console(), calls=calls), Aside()
-    responder.listener = lambda record: aside.show(lambda: view.record(record))
-    responder.progress = lambda what, progress: aside.show(lambda: view.progress(what, progress))
+    @cache
+    def view() -> LiveView:
+        # Made aside as well: what it imports takes no time from the first reads.
+        from flows.console.live_view import LiveView
+        from flows.console.terminal import console
+
+        return LiveView(console(), calls=calls)
+
+    aside = Aside()
+    responder.listener = lambda record: aside.show(lambda: view().record(record))
+    responder.progress = lambda what, progress: aside.show(lambda: view().progress(what, progress))
     try:
         yield responder
     finally:

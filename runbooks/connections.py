@@ -170,7 +170,13 @@ class Connections:
 
     def ask_identity_early(self, account: str, region: str) -> None:
         """Have the answer of :meth:`identity` on its way before the first change needs it."""
-        self.pool.submit(self.identity, account, region)
+
+        def ask() -> None:
+            # Clients are made one after the other, and everybody else waits for that of EC2.
+            self.client("ec2", account, region)
+            self.identity(account, region)
+
+        self.pool.submit(ask)
 
     def caller_account(self, region: str) -> str:
         """The account of the caller's own credentials."""
