@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from benchmarks import cold, fleet, isolation, journal, startup
+from benchmarks import cold, fleet, isolation, journal, simulator, startup
 
 
 def main() -> None:
@@ -19,6 +19,7 @@ def main() -> None:
         "isolation (warm)": isolation.measure(arguments.runs),
         "fleet plan": fleet.measure(),
         "cold": cold.measure(arguments.runs),
+        "simulated AWS": simulator.measure(),
     }
     if arguments.json:
         print(json.dumps(figures, indent=2))

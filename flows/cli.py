@@ -13,7 +13,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -164,7 +164,7 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Show the exact calls that a run would make, in order, with their undo. Sends only reads."""
-    responder = _responder(playbooks, simulate, region)
+    responder = _responder(playbooks, simulate, region, target)
     made, _ = responder.plan(playbook, target)
     if as_json:
         _print_json(made.to_json())
@@ -195,7 +195,7 @@ def run(
     from flows.identity import local_identity
 
     about = _one_finding(finding) if finding else None
-    with _shown(_responder(playbooks, simulate, region), as_json, calls) as responder:
+    with _shown(_responder(playbooks, simulate, region, target), as_json, calls) as responder:
         started = responder.run(
             playbook,
             target,
@@ -693,11 +693,38 @@ def _say_how_to_go_on(incident: Incident) -> None:
         )
 
 
-def _responder(playbooks: Path | None, simulate: str | None, region: str | None) -> Responder:
+def _responder(
+    playbooks: Path | None,
+    simulate: str | None,
+    region: str | None,
+    targets: Sequence[str] = (),
+) -> Responder:
+    settings = _settings(playbooks, simulate, region)
+    caller = _ask_caller(settings, targets)
     from flows.responder import Responder
 
-    settings = _settings(playbooks, simulate, region)
-    return Responder(settings, _load(settings))
+    return Responder(settings, _load(settings), caller=caller)
+
+
+def _ask_caller(settings: Settings, targets: Sequence[str]) -> Callable[[], str] | None:
+    """Ask AWS early whose account the credentials are of, where a target's id doesn't tell.
+
+    While it answers, the rest of the program is loaded. What it answers, or raises, is the
+    result's.
+    """
+    from runbooks.targets.reference import account_in, instance_reference
+
+    try:
+        for target in targets:
+            instance_reference(target, account="0" * 12, region=settings.region)
+    except InvalidInput:
+        return None
+    if all(account_in(target.strip()) for target in targets):
+        return None
+    from runbooks.connections import Connections
+
+    connections = Connections({}, session_name="clampdown", simulate=settings.simulate)
+    return connections.pool.submit(connections.caller_account, settings.region).result
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -68,7 +68,8 @@ class Responder:
     """Everything that can be asked for, with the settings, playbooks and journal of this process.
 
     ``listener`` is told of every record as it is written, ``progress`` of what AWS takes its time
-    for. ``stop`` is set to begin nothing new.
+    for. ``stop`` is set to begin nothing new. ``caller`` answers whose account the caller's own
+    credentials are of, where that has been asked for already.
     """
 
     def __init__(
@@ -79,12 +80,14 @@ class Responder:
         listener: Listener | None = None,
         progress: ProgressListener | None = None,
         stop: Stop | None = None,
+        caller: Callable[[], str] | None = None,
     ) -> None:
         self.settings = settings
         self.playbooks = playbooks
         self.listener = listener
         self.progress = progress
         self.stop = stop or Stop()
+        self._caller = caller
         self._journal: Journal | None = None
 
     @property
@@ -334,10 +337,7 @@ class Responder:
         if any(account_in(text) is None for text in texts):
             for text in texts:
                 instance_reference(text, account="0" * 12, region=region)
-            # Where there is one account only, AWS need not be asked whose the credentials are: that
-            # they are that account's is checked before the first change.
-            accounts = list(self.playbooks.accounts)
-            account = accounts[0] if len(accounts) == 1 else connections.caller_account(region)
+            account = self._caller() if self._caller else connections.caller_account(region)
         return [instance_reference(text, account=account, region=region) for text in texts]
 
     # Inside

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from flows.gameday.worlds import WorldIds
+from runbooks.ec2 import contain_credentials
 from runbooks.ec2.contain_credentials import ContainCredentials
 from tests.flows.gameday.aws.answers import refused
 from tests.flows.gameday.aws.authorization.conftest import Iam, Keys
@@ -64,8 +66,9 @@ def test_the_instances_sessions_are_denied_and_nobody_elses(
 
 
 def test_the_revocation_of_a_role_spares_sessions_that_begin_later(
-    iam: Iam, world: WorldIds, contain: Contain
+    iam: Iam, world: WorldIds, contain: Contain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(contain_credentials, "PROPAGATION", timedelta(0))
     instance = colleague(iam, world)
     before = iam.on_instance(instance)
     # What was issued in the very second of the revocation isn't earlier than it.
