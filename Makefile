@@ -8,7 +8,7 @@ UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
 .PHONY: demo test lint types bench docs lock clean setup
 
 demo: $(READY)
-	$(BIN)/python -m flows.demo
+	@$(BIN)/python -m flows.demo
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
@@ -36,13 +36,14 @@ lock: $(READY)
 setup: $(READY)
 
 $(READY): pyproject.toml requirements.lock
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Clampdown needs Python 3.11 or newer: make PYTHON=python3.12 …")'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(UV) pip install --quiet --require-hashes --requirement requirements.lock
-	$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
-	$(BIN)/python -m compileall -q runbooks flows
-	touch $(READY)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Clampdown needs Python 3.11 or newer: make PYTHON=python3.12 …")'
+	@echo "Setting up $(VENV) …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(UV) pip install --quiet --require-hashes --requirement requirements.lock
+	@$(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q runbooks flows
+	@touch $(READY)
 
 clean:
 	rm -rf $(VENV)

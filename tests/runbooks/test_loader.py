@@ -747,3 +747,10 @@ def test_the_schema_is_printed_for_editors() -> None:
 def test_the_playbooks_that_are_shipped_are_valid() -> None:
     loaded = load(ROOT / "playbooks.yaml")
     assert "ec2-compromise" in loaded.playbooks
+
+
+def test_the_schema_that_editors_are_sent_to_is_the_present_one() -> None:
+    shipped = (ROOT / "playbooks.yaml").read_text(encoding="utf-8").splitlines()[0]
+    file = ROOT / shipped.partition("$schema=")[2]
+
+    assert json.loads(file.read_text(encoding="utf-8")) == json_schema(STEPS), "run `make docs`"
