@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +9,6 @@ import jmespath
 import pytest
 from pydantic import ValidationError
 
-from flows.gameday.aws.server import SimulatedAws
 from runbooks.autoscaling.detach import DetachInstance, Detachment
 from runbooks.aws import LiveAws, Once, Permit, PlanningAws
 from runbooks.calls import Call, Found, Keep, PlannedStep
@@ -59,20 +57,6 @@ class Group:
     def now(self) -> dict[str, Any]:
         scaling: dict[str, Any] = self.stage.state()["scaling"][self.name]
         return scaling
-
-
-@pytest.fixture
-def stage(simulated_aws: SimulatedAws) -> Stage:
-    stage = Stage(simulated_aws)
-    stage.set_up()
-    return stage
-
-
-@pytest.fixture
-def incident(stage: Stage) -> Iterator[Incident]:
-    incident = Incident(stage.url)
-    yield incident
-    incident.close()
 
 
 @pytest.fixture

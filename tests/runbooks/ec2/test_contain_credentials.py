@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +13,6 @@ import pytest
 from pydantic import ValidationError
 
 from flows.gameday.aws.faults import Fault
-from flows.gameday.aws.server import SimulatedAws
 from runbooks.aws import Once
 from runbooks.calls import Call, Resource
 from runbooks.ec2.contain_credentials import (
@@ -275,20 +273,6 @@ def test_a_scope_that_does_not_exist_is_refused() -> None:
 
 
 # On the simulated AWS
-
-
-@pytest.fixture
-def stage(simulated_aws: SimulatedAws) -> Stage:
-    stage = Stage(simulated_aws)
-    stage.set_up()
-    return stage
-
-
-@pytest.fixture
-def incident(stage: Stage) -> Iterator[Incident]:
-    incident = Incident(stage.url)
-    yield incident
-    incident.close()
 
 
 def run(incident: Incident, name: str, stage: Stage, **params: Any) -> MemoryLedger:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -319,20 +319,6 @@ def test_a_target_group_that_is_deleted_meanwhile_is_no_failure() -> None:
 
 
 # Together with autoscaling.detach
-
-
-@pytest.fixture
-def stage(simulated_aws: SimulatedAws) -> Stage:
-    stage = Stage(simulated_aws)
-    stage.set_up()
-    return stage
-
-
-@pytest.fixture
-def incident(stage: Stage) -> Iterator[Incident]:
-    incident = Incident(stage.url)
-    yield incident
-    incident.close()
 
 
 class Playbook:
