@@ -1,4 +1,4 @@
-"""Journals to test on: SQLite always, PostgreSQL where one answers (in CI one must)."""
+"""Journals to test on: SQLite always, PostgreSQL where one answers (in CI one must); and a stage."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from flows.gameday.aws.server import SimulatedAws
+from flows.gameday.worlds import WorldIds
 from flows.journal.journal import Journal
+from tests.flows.scene import Scene, hurry
 
 POSTGRES = os.environ.get(
     "CLAMPDOWN_TEST_POSTGRES", "postgresql+psycopg://root@127.0.0.1:5432/test"
@@ -79,3 +82,14 @@ def journal(journal_url: str) -> Iterator[Journal]:
     opened = Journal.open(journal_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def scene(
+    simulated_aws: SimulatedAws, world: WorldIds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Scene]:
+    """A stage for whole incidents, on which nothing is waited for longer than it must."""
+    hurry(monkeypatch)
+    made = Scene(simulated_aws, world, tmp_path)
+    yield made
+    made.close()

@@ -6,17 +6,13 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flows.carry_out import stoppable
 from flows.execution import TRIES, StepFailed, StepRefused, WaitingForPeople
-from flows.gameday.aws.server import SimulatedAws
-from flows.gameday.worlds import WorldIds
 from flows.journal.errors import JournalUnavailable
 from flows.journal.journal import Journal
 from flows.journal.record import Record
@@ -36,7 +32,7 @@ from runbooks.registry import STEPS
 from runbooks.step import NoParams, OnFailure, Permissions, Step
 from runbooks.targets.instance import Ec2Instance
 from tests.flows.people import ALICE, BOB, CAROL, REQUESTER
-from tests.flows.scene import Scene, hurry, statuses, until
+from tests.flows.scene import Scene, statuses, until
 
 ONE = '- {step: ec2.tag, id: one, with: {tags: {one: "1"}}}'
 ONE_OR_STOP = '- {step: ec2.tag, id: one, with: {tags: {one: "1"}}, on_failure: stop}'
@@ -44,16 +40,6 @@ TWO = '- {step: ec2.tag, id: two, with: {tags: {two: "2"}}}'
 TWO_OR_STOP = '- {step: ec2.tag, id: two, with: {tags: {two: "2"}}, on_failure: stop}'
 GATE = "- approve: {id: contain, by: oncall}"
 GATED = f"{ONE}\n{GATE}\n{TWO}"
-
-
-@pytest.fixture
-def scene(
-    simulated_aws: SimulatedAws, world: WorldIds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Scene]:
-    hurry(monkeypatch)
-    made = Scene(simulated_aws, world, tmp_path)
-    yield made
-    made.close()
 
 
 class Probe(Step[Ec2Instance, NoParams]):

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flows.gameday.aws.server import SimulatedAws
-from flows.gameday.worlds import WorldIds
 from flows.intake.finding import Finding
 from flows.intake.parse import parse
 from flows.intake.sample import write_sample
@@ -31,7 +28,7 @@ from runbooks.errors import (
     WrongAccount,
 )
 from tests.flows.people import ALICE, BOB, MALLORY, REQUESTER
-from tests.flows.scene import Scene, hurry
+from tests.flows.scene import Scene
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "findings"
 ONE = '- {step: ec2.tag, id: one, with: {tags: {one: "1"}}}'
@@ -47,14 +44,9 @@ PROPOSE = AUTOMATIC.replace("automatic", "propose")
 
 
 @pytest.fixture
-def scene(
-    simulated_aws: SimulatedAws, world: WorldIds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Scene]:
-    hurry(monkeypatch)
-    made = Scene(simulated_aws, world, tmp_path)
-    made.write(ONE)
-    yield made
-    made.close()
+def scene(scene: Scene) -> Scene:
+    scene.write(ONE)
+    return scene
 
 
 def finding(scene: Scene, instance: str = "", **changes: Any) -> Finding:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from flows.gameday.aws.server import SimulatedAws
-from flows.gameday.worlds import WorldIds
 from flows.journal.record import Record
 from flows.undo import Undone
 from runbooks.errors import Interrupted, InvalidInput, Refused
 from tests.flows.people import ALICE, BOB, REQUESTER
-from tests.flows.scene import Scene, hurry
+from tests.flows.scene import Scene
 
 ONE = '- {step: ec2.tag, id: one, with: {tags: {one: "1"}}}'
 TWO = '- {step: ec2.tag, id: two, with: {tags: {two: "2"}}}'
@@ -22,14 +18,9 @@ BOTH = f"{ONE}\n{TWO}"
 
 
 @pytest.fixture
-def scene(
-    simulated_aws: SimulatedAws, world: WorldIds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Scene]:
-    hurry(monkeypatch)
-    made = Scene(simulated_aws, world, tmp_path)
-    made.write(BOTH)
-    yield made
-    made.close()
+def scene(scene: Scene) -> Scene:
+    scene.write(BOTH)
+    return scene
 
 
 class Death(BaseException):
