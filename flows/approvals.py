@@ -139,7 +139,8 @@ def state(
     """How the gate stands, from the incident's records alone; None if it was never asked for.
 
     Only votes count that were given for the newest request, in time, by people who are on the
-    allow-list as it is now.
+    allow-list as it is now. Whether somebody was in a Slack user group that is on it was looked up
+    when they decided.
     """
     now = now or datetime.now(UTC)
     asked: Record | None = None
@@ -250,6 +251,7 @@ def decide(
             "break_glass": break_glass,
             "seen": seen,
             "step_up": proof,
+            "usergroups": list(identity.usergroups),
             "latency_seconds": round(
                 (datetime.now(UTC) - (gate.requested_at or datetime.now(UTC))).total_seconds(), 3
             ),
@@ -299,7 +301,7 @@ def groups_of(identity: Identity, approvers: Mapping[str, ApproverGroup]) -> tup
             identity.kind == "slack"
             and bool(identity.team)
             and identity.team == group.slack_team
-            and identity.id in group.slack_users
+            and (identity.id in group.slack_users or group.slack_usergroup in identity.usergroups)
         )
     )
 
@@ -466,7 +468,8 @@ def _votes(
     for record in decided:
         body, who = record.body, record.actor.id
         person = _person(who, approvers)
-        listed = _listed(who, approvers)
+        # Records from before user groups counted know of none.
+        listed = _listed(who, approvers, body.get("usergroups", ()))
         broken = bool(body["break_glass"]) and asked.body["break_glass"] in listed
         counting = listed & (groups | ({asked.body["break_glass"]} if broken else set()))
         counts = (
@@ -489,10 +492,16 @@ def _votes(
     return list(votes.values())
 
 
-def _listed(principal: str, approvers: Mapping[str, ApproverGroup]) -> set[str]:
+def _listed(
+    principal: str, approvers: Mapping[str, ApproverGroup], usergroups: Sequence[str]
+) -> set[str]:
     kind, _, rest = principal.partition(":")
     team, _, user = rest.partition("/")
-    identity = Identity("slack", user, team) if kind == "slack" else Identity("local", rest)
+    identity = (
+        Identity("slack", user, team, usergroups=tuple(usergroups))
+        if kind == "slack"
+        else Identity("local", rest)
+    )
     return set(groups_of(identity, approvers))
 
 

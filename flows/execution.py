@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -22,7 +23,7 @@ from pydantic import ValidationError
 from flows import approvals
 from flows.incident import Incident, fold, ref_to_json
 from flows.journal.journal import Journal
-from flows.journal.record import Actor
+from flows.journal.record import Actor, Record
 from flows.ledger import JournalLedger, Listener, ProgressListener, Recorder, Spent
 from flows.stopping import Stop
 from runbooks.aws import IncidentContext, LiveAws, Once, Permit, PlanningAws, Where
@@ -774,8 +775,21 @@ class Execution:
         if every and datetime.now(UTC) - reminded >= every:
             self.recorder.append("gate.reminded", {"gate": gate.id, "needed": gate.needed})
             reminded = datetime.now(UTC)
-        await asyncio.sleep(_POLL)
+        await self._decision()
         return reminded
+
+    async def _decision(self) -> None:
+        """Wait until this process writes a decision down, or until it is time to look for others'."""
+        decided = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def heard(record: Record) -> None:
+            if record.incident == self.id and record.kind == "gate.decided":
+                loop.call_soon_threadsafe(decided.set)
+
+        with self.journal.heard_by(heard), suppress(TimeoutError):
+            async with asyncio.timeout(_POLL):
+                await decided.wait()
 
     def _still(self, approved: Plan, now: Plan) -> bool:
         """Whether the fresh plan is the approved one.
@@ -865,7 +879,9 @@ class Execution:
         )
 
     def _record_plan(self, why: str) -> None:
-        self.recorder.append("plan.made", {"plan": self.plan.to_json(), "why": why})
+        tags = {ref.arn: dict(facts.resource.tags) for ref, facts in self.facts.items()}
+        body = {"plan": self.plan.to_json(), "why": why, "tags": tags}
+        self.recorder.append("plan.made", body)
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -893,10 +909,12 @@ def open_incident(
     authors: Sequence[str] = (),
     proposed: bool = False,
     automatic: bool = False,
+    channel: str = "",
 ) -> None:
     """Write an incident's first record. From here on it exists, and its playbook is fixed.
 
-    ``authors`` are the principals who could have written the playbook.
+    ``authors`` are the principals who could have written the playbook, ``channel`` the one of Slack
+    in which the incident is told.
     """
     playbook = playbooks.playbooks[playbook_id]
     journal.append(
@@ -913,6 +931,7 @@ def open_incident(
             "authors": list(authors),
             "proposed": proposed,
             "automatic": automatic,
+            "channel": channel,
         },
         requester,
     )

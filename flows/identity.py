@@ -16,7 +16,8 @@ class Identity:
     """A person as the operating system or Slack knows them.
 
     ``id`` is the local user's name, or Slack's user id with ``team`` the workspace's id. The
-    flags are Slack's, looked up when the decision is made.
+    flags, and the ids of the user groups that they are in, are Slack's, looked up when the decision
+    is made.
     """
 
     kind: Literal["local", "slack"]
@@ -26,6 +27,7 @@ class Identity:
     guest: bool = False
     stranger: bool = False
     deactivated: bool = False
+    usergroups: tuple[str, ...] = ()
 
     @property
     def principal(self) -> str:

@@ -27,6 +27,7 @@ IncidentStatus = Literal[
 ]
 StepStatus = Literal["running", "done", "unchanged", "skipped", "failed", "interrupted"]
 Outcome = Literal["unknown", "done", "accepted", "failed"]
+_PREFIX = "inc-"
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,12 @@ class Incident:
 
 def new_incident_id(now: datetime | None = None) -> str:
     """``inc-20261123-7f3a9c``: sortable by day, short enough to say, and a valid SourceIdentity."""
-    return f"inc-{now or datetime.now(UTC):%Y%m%d}-{secrets.token_hex(3)}"
+    return f"{_PREFIX}{now or datetime.now(UTC):%Y%m%d}-{secrets.token_hex(3)}"
+
+
+def is_incident(chain: str) -> bool:
+    """Whether a chain of the journal is an incident's; others tell of what belongs to none."""
+    return chain.startswith(_PREFIX)
 
 
 def fold(records: Sequence[Record]) -> Incident:

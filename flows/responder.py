@@ -13,9 +13,9 @@ from flows import approvals
 from flows.carry_out import Result, carry_out, stoppable
 from flows.execution import MANUAL, Planner, Surroundings, open_incident
 from flows.identity import Identity, owner_of
-from flows.incident import Incident, fold, new_incident_id
+from flows.incident import Incident, fold, is_incident, new_incident_id
 from flows.intake.finding import Finding
-from flows.intake.route import Routed, Unrouted, choose
+from flows.intake.route import Routed, Unrouted, choose, severity_holds
 from flows.journal.errors import IncidentHeld, JournalTampered
 from flows.journal.journal import Journal
 from flows.journal.record import Actor
@@ -310,8 +310,8 @@ class Responder:
 
     def incidents(self) -> list[Incident]:
         """All incidents, the newest first."""
-        heads = self.journal.incidents()
-        found = [fold(self.journal.records(head.incident)) for head in heads]
+        chains = [head.incident for head in self.journal.incidents()]
+        found = [fold(self.journal.records(chain)) for chain in chains if is_incident(chain)]
         return sorted(found, key=lambda incident: incident.opened_at, reverse=True)
 
     def gates(self, incident: Incident) -> list[approvals.GateState]:
@@ -384,6 +384,7 @@ class Responder:
                     reason=reason,
                     proposed=routed is not None and not automatic,
                     automatic=automatic,
+                    channel=self._channel(routed, finding),
                 )
         incident = self.incident(incident_id)
         if incident.status == "proposed" and routed is not None:
@@ -409,6 +410,7 @@ class Responder:
         reason: str,
         proposed: bool,
         automatic: bool,
+        channel: str,
     ) -> None:
         open_incident(
             self.journal,
@@ -423,9 +425,23 @@ class Responder:
             authors=owner_of(self.settings.playbooks),
             proposed=proposed,
             automatic=automatic,
+            channel=channel,
         )
         if self.listener:
             self.listener(self.journal.records(incident_id)[0])
+
+    def _channel(self, routed: Routed | None, finding: Finding | None) -> str:
+        """The Slack channel in which the incident will be told; empty where Slack isn't set up."""
+        places = self.playbooks.slack
+        if places is None:
+            return ""
+        if routed is not None and (channel := self.playbooks.routes[routed.route].channel):
+            return channel
+        severity = finding.severity if finding else None
+        for place in places.by_severity:
+            if severity is not None and severity_holds(place.severity, severity):
+                return place.channel
+        return places.channel
 
     @contextmanager
     def _opening(self) -> Iterator[None]:

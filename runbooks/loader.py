@@ -21,6 +21,7 @@ from runbooks.playbook import (
     Approve,
     ApproverGroup,
     Budgets,
+    ChannelBySeverity,
     Gate,
     Guardrails,
     Manual,
@@ -33,6 +34,7 @@ from runbooks.playbook import (
     Route,
     RouteMatch,
     RunStep,
+    SlackPlaces,
 )
 from runbooks.registry import STEPS
 from runbooks.step import AnyStep
@@ -213,6 +215,8 @@ class _Check:
                 self.at_value(
                     ("accounts", key, "role"), f"the role belongs to another account than {key}"
                 )
+        for index, group in enumerate(_sequence(_mapping(data.get("slack")).get("triggers"))):
+            self._group(("slack", "triggers", index), group, approvers)
         for index, route in enumerate(_sequence(data.get("routes"))):
             name = _mapping(route).get("playbook")
             if isinstance(name, str) and name not in playbooks:
@@ -355,11 +359,13 @@ class _Check:
         if name not in approvers:
             known = self._suggest(name, approvers)
             self.at_value(where, f"there is no group {name!r} under `approvers`{known}")
-        elif not may_be_empty and _size(approvers[name]) == 0:
+        elif not may_be_empty and _nobody(approvers[name]):
             self.at_value(where, f"the group {name!r} has no members: nobody could ever decide")
 
     def _quorum(self, where: Where, name: Any, count: Any, approvers: Mapping[str, Any]) -> None:
         if not isinstance(name, str) or not isinstance(count, int) or name not in approvers:
+            return
+        if _mapping(approvers[name]).get("slack_usergroup"):
             return
         if (size := _size(approvers[name])) and count > size:
             self.at_value(where, f"{count} of {name!r} can never decide: it has {size} member(s)")
@@ -367,7 +373,10 @@ class _Check:
     def _denials(self, path: Where, gate: Mapping[str, Any], approvers: Mapping[str, Any]) -> None:
         count = gate.get("deny_at")
         named = [gate.get("by"), *(_mapping(i).get("group") for i in _sequence(gate.get("any_of")))]
-        people = {person for name in named for person in _members(approvers.get(str(name)))}
+        groups = [_mapping(approvers.get(str(name))) for name in named]
+        if any(group.get("slack_usergroup") for group in groups):
+            return
+        people = {person for group in groups for person in _members(group)}
         if isinstance(count, int) and people and count > len(people):
             where = (*path, "deny_at")
             self.at_value(where, f"{count} can never deny: the gate has {len(people)} member(s)")
@@ -534,6 +543,8 @@ _MODELS: dict[str, type[BaseModel]] = {
     "guardrails": Guardrails,
     "budgets": Budgets,
     "routes": Route,
+    "slack": SlackPlaces,
+    "by_severity": ChannelBySeverity,
     "match": RouteMatch,
     "any_of": Alternative,
     "approve": Gate,
@@ -629,6 +640,10 @@ def _expected(name: str) -> str:
     if name.startswith("regions["):
         return "; it is a Region such as eu-west-1"
     return hints.get(name, "")
+
+
+def _nobody(group: Any) -> bool:
+    return _size(group) == 0 and not _mapping(group).get("slack_usergroup")
 
 
 def _size(group: Any) -> int:

@@ -12,6 +12,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    StrictBool,
     StrictInt,
     StrictStr,
     StringConstraints,
@@ -58,6 +59,8 @@ RoleArn = Annotated[
 Name = Annotated[StrictStr, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")]
 Text = Annotated[StrictStr, StringConstraints(min_length=1, max_length=1000)]
 Member = Annotated[StrictStr, StringConstraints(min_length=1, max_length=100)]
+UserGroup = Annotated[StrictStr, StringConstraints(pattern=r"^S[A-Z0-9]{5,20}$")]
+Channel = Annotated[StrictStr, StringConstraints(pattern=r"^[CG][A-Z0-9]{5,20}$")]
 Texts = Annotated[tuple[StrictStr, ...], BeforeValidator(_list)]
 Severity = Annotated[StrictStr, AfterValidator(_severity)]
 Wait = Annotated[Duration, AfterValidator(_wait)]
@@ -82,19 +85,24 @@ class Account(_Model):
 class ApproverGroup(_Model):
     """People who decide gates: Slack users of one workspace, and local users of this machine.
 
-    ``same_person`` says which local user is which Slack user: one vote between them, and who asks
-    as the one does not decide as the other.
+    Who is in ``slack_usergroup`` at the moment of a decision counts as well. ``same_person`` says
+    which local user is which Slack user: one vote between them, and who asks as the one does not
+    decide as the other. ``deputies`` says which Slack user is asked while another one is away; both
+    are in the group, and may decide at any time.
     """
 
     slack_team: Member | None = None
     slack_users: tuple[Member, ...] = ()
+    slack_usergroup: UserGroup | None = None
     local_users: tuple[Member, ...] = ()
     same_person: dict[Member, Member] = {}
+    deputies: dict[Member, Member] = {}
 
     @model_validator(mode="after")
     def _reachable(self) -> ApproverGroup:
-        if self.slack_users and not self.slack_team:
-            raise ValueError("`slack_users` are known by their `slack_team`; it is missing")
+        for name in ("slack_users", "slack_usergroup"):
+            if getattr(self, name) and not self.slack_team:
+                raise ValueError(f"`{name}` are known by their `slack_team`; it is missing")
         return self
 
     @model_validator(mode="after")
@@ -110,9 +118,17 @@ class ApproverGroup(_Model):
             raise ValueError("`same_person` leads to each Slack user once")
         return self
 
+    @model_validator(mode="after")
+    def _deputies_decide(self) -> ApproverGroup:
+        if not {*self.deputies, *self.deputies.values()} <= set(self.slack_users):
+            raise ValueError("`deputies` leads from one of `slack_users` to another")
+        if any(away == deputy for away, deputy in self.deputies.items()):
+            raise ValueError("nobody is their own deputy")
+        return self
+
     @property
     def size(self) -> int:
-        """How many people they are."""
+        """How many people are named; those of the user group are known to Slack alone."""
         return len(set(self.slack_users)) + len(set(self.local_users)) - len(self.same_person)
 
 
@@ -156,11 +172,36 @@ class RouteMatch(_Model):
 
 
 class Route(_Model):
-    """Which playbook a finding gets, and whether it starts by itself or is proposed."""
+    """Which playbook a finding gets, whether it starts by itself or is proposed, and which Slack
+    channel its incident is told in."""
 
     match: RouteMatch
     playbook: StrictStr
     mode: Literal["automatic", "propose"]
+    channel: Channel | None = None
+
+
+class ChannelBySeverity(_Model):
+    """The channel of incidents whose finding is this severe."""
+
+    severity: Severity
+    channel: Channel
+
+
+class SlackPlaces(_Model):
+    """Where incidents are told in Slack, and who may ask for things there.
+
+    An incident goes to its route's channel, else to the first of ``by_severity`` that fits, else to
+    ``channel``; with ``incident_channels`` it gets a channel of its own as well. ``owner_tags`` are
+    the tags, in order, of which the first that a resource has names the team it belongs to. Only
+    people of the groups in ``triggers`` may start, undo or drill; without it, of any group.
+    """
+
+    channel: Channel
+    by_severity: tuple[ChannelBySeverity, ...] = ()
+    incident_channels: StrictBool = False
+    owner_tags: tuple[StrictStr, ...] = ("team", "owner")
+    triggers: tuple[StrictStr, ...] = ()
 
 
 class Alternative(_Model):
@@ -305,6 +346,7 @@ class Playbooks(_Model):
     accounts: dict[AccountId, Account]
     approvers: dict[Name, ApproverGroup] = {}
     guardrails: Guardrails = Guardrails()
+    slack: SlackPlaces | None = None
     routes: tuple[Route, ...] = ()
     playbooks: Annotated[dict[Name, Playbook], Field(min_length=1)]
     digest: Annotated[str, Field(exclude=True)] = ""

@@ -163,7 +163,7 @@ def choose(
 
 def check_severity(condition: str) -> None:
     """Raise InvalidInput where the text is no comparison with a severity (``>= 7``, ``< 4.5``)."""
-    _severity_holds(condition, 0.0)
+    severity_holds(condition, 0.0)
 
 
 def _routed(
@@ -206,7 +206,7 @@ def _failed(
         return f"it is for {match.source}, the finding is {finding.source}'s"
     if match.type and not any(fnmatchcase(finding.type, pattern) for pattern in match.type):
         return f"the type {for_display(finding.type)!r} is none of {', '.join(match.type)}"
-    if match.severity is not None and not _severity_holds(match.severity, finding.severity):
+    if match.severity is not None and not severity_holds(match.severity, finding.severity):
         return f"the severity {finding.severity:g} is not {match.severity.strip()}"
     if match.resource_role is not None and match.resource_role != finding.resource_role:
         role = finding.resource_role or "not known"
@@ -233,7 +233,8 @@ def _failed_tag(
     return None
 
 
-def _severity_holds(condition: str, severity: float) -> bool:
+def severity_holds(condition: str, severity: float) -> bool:
+    """Whether a severity on GuardDuty's scale fits the comparison (``>= 7``). Raises InvalidInput."""
     parts = _SEVERITY.fullmatch(condition)
     if parts is None or not 0 <= float(parts[2]) <= 10:
         raise InvalidInput(

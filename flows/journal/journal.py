@@ -12,7 +12,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -125,6 +125,7 @@ class Journal:
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._leases: dict[str, Connection] = {}
+        self._listeners: list[Callable[[Record], None]] = []
         self._local = threading.local()
         self._of_threads: weakref.WeakSet[Connection] = weakref.WeakSet()
         self._insert = str(
@@ -196,9 +197,13 @@ class Journal:
                     self._read_head(incident)
                     continue
                 self._heads[incident] = _Head(seq, digest)
-                return Record(
+                record = Record(
                     incident, seq, time_from(stamp), kind, actor, dict(body), prev, digest
                 )
+                break
+        for listener in list(self._listeners):
+            listener(record)
+        return record
 
     def records(self, incident: str, after_seq: int = 0) -> list[Record]:
         """An incident's records in order, those after ``after_seq``."""
@@ -246,6 +251,19 @@ class Journal:
                 return []
             time.sleep(_POLL_SECONDS)
         return found
+
+    @contextmanager
+    def heard_by(self, listener: Callable[[Record], None]) -> Iterator[None]:
+        """Have the listener told of every record that this process appends, once it is durable.
+
+        It is told in the thread that appends, so it must be quick and raise nothing. What other
+        processes append is found by reading alone.
+        """
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
 
     @contextmanager
     def hold(self, incident: str) -> Iterator[None]:
