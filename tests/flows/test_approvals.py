@@ -778,3 +778,25 @@ def test_a_secret_that_is_no_base32_is_none(tmp_path: Path) -> None:
     (tmp_path / "local_alice").write_text("not base32!")
     with pytest.raises(ApprovalRefused, match="has no second factor"):
         totp.verify(ALICE, code_of())
+
+
+# User groups of Slack
+
+
+def test_who_is_in_the_user_group_when_they_decide_counts_and_goes_on_to(book: Journal) -> None:
+    approvers = {"oncall": {"slack_team": TEAM, "slack_usergroup": "S0615G0KT"}}
+    case = Case(book, approvers=approvers)
+    case.ask()
+    member = Identity("slack", "U0STRANGER", TEAM, usergroups=("S0615G0KT",))
+
+    for other in (
+        replace(member, usergroups=()),
+        replace(member, usergroups=("S0OTHER00",)),
+        replace(member, team="T0ELSEWHERE"),
+        replace(member, guest=True),
+    ):
+        with pytest.raises(ApprovalRefused):
+            case.decide(other)
+    assert case.decide(member).status == "approved"
+    # The one who counts the votes later may not be able to ask Slack.
+    assert case.state().status == "approved"

@@ -463,3 +463,23 @@ def test_gates_stand_as_the_journal_says(scene: Scene) -> None:
     waiting = scene.run(wait=False).incident
     (gate,) = scene.responder().gates(waiting)
     assert (gate.id, gate.status, gate.needed) == ("contain", "pending", "0/1 of oncall")
+
+
+@pytest.mark.parametrize(
+    ("severity", "route", "channel"),
+    [(9.0, "", "C0CRITICAL"), (7.5, "", "C0INCIDENT"), (9.0, "C0BYROUTE", "C0BYROUTE")],
+)
+def test_an_incident_is_told_in_the_channel_of_its_route_or_its_severity(
+    scene: Scene, severity: float, route: str, channel: str
+) -> None:
+    slack = 'slack: {channel: C0INCIDENT, by_severity: [{severity: ">= 8", channel: C0CRITICAL}]}\n'
+    routes = PROPOSE + (f"    channel: {route}\n" if route else "")
+    scene.write(ONE, more=slack + routes)
+    started = respond(scene, finding(scene, severity=severity))
+    assert started.incident.opened["channel"] == channel
+
+
+def test_what_is_no_incident_is_not_listed_as_one(scene: Scene) -> None:
+    responder = scene.responder()
+    responder.journal.append("slack", "slack.refused", {"what": "contain"}, MALLORY.actor)
+    assert responder.incidents() == []

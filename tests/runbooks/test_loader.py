@@ -195,7 +195,7 @@ def test_13_a_misspelt_key_is_an_error_with_a_suggestion(
 
 def test_13_an_unknown_key_that_resembles_nothing_lists_what_there_is() -> None:
     assert problems(SMALL + "zzz: 1\n") == [
-        "16:1: unknown key 'zzz'; there is accounts, approvers, guardrails, playbooks, routes, version"
+        "16:1: unknown key 'zzz'; there is accounts, approvers, guardrails, playbooks, routes, slack, version"
     ]
     assert "unknown key 'digest'" in problems(SMALL + "digest: x\n")[0]
 
@@ -403,6 +403,30 @@ def test_a_group_without_members_may_be_told() -> None:
         (GATE, GATE[:-1] + ", notify: [nobody]}"), ("  leads:", "  nobody: {}\n  leads:")
     )
     assert problems(document) == []
+
+
+def test_a_user_group_may_be_as_many_people_as_a_gate_asks_for() -> None:
+    group = ("  leads:", "  unseen: {slack_team: T1, slack_usergroup: S0615G0KT}\n  leads:")
+    gate = f"{GATE[:-1]}, deny_at: 3}}".replace("by: oncall", "by: unseen, quorum: 7")
+    assert problems(small((GATE, gate), group)) == []
+
+
+@pytest.mark.parametrize(
+    ("slack", "problem"),
+    [
+        ("{}", "16:1: 'channel' is missing"),
+        ("{channel: '#incidents'}", "16:18: 'channel' is not valid"),
+        ("{channel: C0INCIDENT, triggers: [oncal]}", "there is no group 'oncal' under `approvers`"),
+        (
+            "{channel: C0INCIDENT, by_severity: [{severity: high, channel: C0INCIDENT}]}",
+            "'severity' must be a comparison",
+        ),
+        ("{channel: C0INCIDENT, chanel: x}", "did you mean 'channel'?"),
+    ],
+)
+def test_places_in_slack_that_can_not_be(slack: str, problem: str) -> None:
+    found = problems(f"{SMALL}slack: {slack}\n")
+    assert any(problem in line for line in found), found
 
 
 def test_slack_users_without_their_workspace_could_never_decide() -> None:

@@ -143,3 +143,23 @@ def test_a_severity_is_a_comparison(text: str, read: str) -> None:
 def test_anything_else_is_no_severity(text: str) -> None:
     with pytest.raises(ValidationError, match="GuardDuty's scale"):
         RouteMatch.model_validate({"severity": text})
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        {"slack_usergroup": "S0615G0KT"},
+        {"slack_team": "T1", "slack_usergroup": "oncall"},
+        {"slack_team": "T1", "slack_users": ["U1"], "deputies": {"U1": "U2"}},
+        {"slack_team": "T1", "slack_users": ["U1"], "deputies": {"U1": "U1"}},
+    ],
+    ids=str,
+)
+def test_slack_people_who_could_not_be_known_are_refused(group: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        ApproverGroup.model_validate(group)
+
+
+def test_a_deputy_is_one_of_the_group() -> None:
+    group = ApproverGroup(slack_team="T1", slack_users=("U1", "U2"), deputies={"U1": "U2"})
+    assert group.deputies == {"U1": "U2"}

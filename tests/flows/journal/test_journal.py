@@ -28,7 +28,7 @@ from flows.journal.errors import (
     SecretInRecord,
 )
 from flows.journal.journal import SCHEMA_VERSION, Journal
-from flows.journal.record import GENESIS, Actor
+from flows.journal.record import GENESIS, Actor, Record
 from flows.journal.verify import verify
 from tests.flows.journal.writers import ROOT, WRITER, raw, tell, told, write, writer
 
@@ -626,3 +626,13 @@ def test_opening_the_journal_once_more_keeps_sqlites_locks(sqlite_url: str) -> N
     chained(second, "inc-1", 17)
     first.close()
     second.close()
+
+
+def test_who_listens_is_told_of_what_this_process_appends_while_it_listens(
+    journal: Journal,
+) -> None:
+    heard: list[Record] = []
+    with journal.heard_by(heard.append):
+        first = journal.append("inc-1", "test.note", {}, WRITER)
+    journal.append("inc-1", "test.note", {}, WRITER)
+    assert heard == [first]
