@@ -13,14 +13,14 @@ from flows.journal.record import Actor
 
 @dataclass(frozen=True)
 class Identity:
-    """A person as the operating system or Slack knows them.
+    """A person as the operating system or Slack knows them, or Clampdown's own service.
 
     ``id`` is the local user's name, or Slack's user id with ``team`` the workspace's id. The
     flags, and the ids of the user groups that they are in, are Slack's, looked up when the decision
     is made.
     """
 
-    kind: Literal["local", "slack"]
+    kind: Literal["local", "slack", "service"]
     id: str
     team: str = ""
     bot: bool = False
@@ -32,15 +32,19 @@ class Identity:
     @property
     def principal(self) -> str:
         """One name for one person: what votes are counted by."""
-        return f"local:{self.id}" if self.kind == "local" else f"slack:{self.team}/{self.id}"
+        return f"slack:{self.team}/{self.id}" if self.kind == "slack" else f"{self.kind}:{self.id}"
 
     @property
     def actor(self) -> Actor:
+        if self.kind == "service":
+            return Actor("service", self.principal, "serve")
         return Actor("person", self.principal, "cli" if self.kind == "local" else "slack")
 
     @property
     def objection(self) -> str:
         """Why this identity may decide nothing, whatever list it is on; empty if it may."""
+        if self.kind == "service":
+            return "it is a service"
         if self.bot:
             return "it is a bot"
         if self.deactivated:
@@ -48,6 +52,10 @@ class Identity:
         if self.stranger:
             return "it belongs to another organisation"
         return "it is a guest" if self.guest else ""
+
+
+# What goes on with an incident when nobody has asked for it: after a restart.
+SERVICE = Identity("service", "clampdown")
 
 
 def local_identity() -> Identity:

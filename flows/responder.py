@@ -69,7 +69,7 @@ class Responder:
 
     ``listener`` is told of every record as it is written, ``progress`` of what AWS takes its time
     for. ``stop`` is set to begin nothing new. ``caller`` answers whose account the caller's own
-    credentials are of, where that has been asked for already.
+    credentials are of, where that has been asked for already. ``journal`` is one that is open.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class Responder:
         progress: ProgressListener | None = None,
         stop: Stop | None = None,
         caller: Callable[[], str] | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self.settings = settings
         self.playbooks = playbooks
@@ -88,7 +89,7 @@ class Responder:
         self.progress = progress
         self.stop = stop or Stop()
         self._caller = caller
-        self._journal: Journal | None = None
+        self._journal = journal
 
     @property
     def journal(self) -> Journal:
