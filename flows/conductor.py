@@ -83,7 +83,7 @@ class Conductor:
             if not self._simulate:
                 raise InvalidInput(
                     "There is no simulated AWS here to do that in; nothing was done.",
-                    advice="`clampdown sandbox` starts one; CLAMPDOWN_SLACK_SIMULATE names it.",
+                    advice="`clampdown sandbox` starts one; its URL is given when the service starts.",
                 )
             settings = settings.model_copy(update={"simulate": self._simulate})
         return Responder(
@@ -101,9 +101,8 @@ class Conductor:
                 opened.set_result(record.incident)
 
         def work() -> None:
-            responder = self.responder(simulate=asked.simulate, listener=heard)
             try:
-                responder.run(
+                self.responder(simulate=asked.simulate, listener=heard).run(
                     asked.playbook,
                     [asked.target],
                     identity,
