@@ -424,17 +424,45 @@ def sandbox(
     latency: Annotated[
         int, typer.Option("--latency", help="Milliseconds added to calls.", min=0)
     ] = 0,
+    enforce_iam: Annotated[
+        bool, typer.Option("--enforce-iam", help="Have IAM's policies decide who may do what.")
+    ] = False,
+    iam_consistency: Annotated[
+        float,
+        typer.Option(
+            "--iam-consistency",
+            metavar="SECONDS",
+            help="How long a change of IAM takes to count.",
+            min=0,
+        ),
+    ] = 0.0,
+    seed: Annotated[
+        int, typer.Option("--seed", help="What ids follow from: the same, the same ids.")
+    ] = 0,
+    world: Annotated[
+        Path | None,
+        typer.Option(
+            "--world", metavar="FILE", help="A world file, not the small one.", show_default=False
+        ),
+    ] = None,
     playbooks: PlaybooksFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Start a simulated AWS on this machine, with a small account in it, until Ctrl-C."""
+    """Start a simulated AWS on this machine, with an account in it, until Ctrl-C."""
     from datetime import timedelta
 
     from flows.gameday.sandbox import serve_sandbox
 
     del playbooks
     serve_sandbox(
-        port=port, latency=timedelta(milliseconds=latency), as_json=as_json, out=sys.stdout
+        port=port,
+        latency=timedelta(milliseconds=latency),
+        enforce_iam=enforce_iam,
+        iam_consistency=timedelta(seconds=iam_consistency),
+        seed=seed,
+        world=world,
+        as_json=as_json,
+        out=sys.stdout,
     )
 
 
@@ -476,6 +504,28 @@ def ui(
 
     del as_json
     raise typer.Exit(serve_ui(_settings(playbooks).prefect_home, port))
+
+
+@app.command()
+def slack(
+    http: Annotated[
+        bool, typer.Option("--http", help="Take Slack's requests over HTTP, not Socket Mode.")
+    ] = False,
+    without_prefect: WithoutPrefect = False,
+    playbooks: PlaybooksFile = None,
+    simulate: Simulate = None,
+    region: Region = None,
+) -> None:
+    """Serve the Slack app: trigger, approve and follow incidents from there, until Ctrl-C."""
+    import asyncio
+
+    from flows.slack.main import serve_slack
+    from flows.slack.settings import load_slack_settings
+
+    settings = _settings(playbooks, simulate, region)
+    loaded = _load(settings)
+    tokens = load_slack_settings(http=http)
+    asyncio.run(serve_slack(settings, tokens, loaded, http=http, prefect=not without_prefect))
 
 
 @journal_app.command("verify")

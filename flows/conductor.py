@@ -73,6 +73,16 @@ class Conductor:
         """Whether there is nothing but a simulated AWS here."""
         return bool(self._settings.simulate)
 
+    @property
+    def region(self) -> str:
+        """Where targets that are given by id are looked for."""
+        return self._settings.region
+
+    @property
+    def side(self) -> str:
+        """The simulated AWS of everything here; empty where it is live."""
+        return self._settings.simulate
+
     def responder(self, *, simulate: bool = False, listener: Listener | None = None) -> Responder:
         """What everything can be asked of, on the live or the simulated side.
 

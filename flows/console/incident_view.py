@@ -154,6 +154,10 @@ def sentence(record: Record) -> str:
             return f"the time of {body['stack']} was over at {body['expires']}: it is deleted"
         case "manual.requested":
             return f"task {body['id']} for {body['by']}: {body['text']}"
+        case "slack.posted":
+            return f"told in Slack: {body['key']}"
+        case "slack.told":
+            return "all of it is told in Slack"
         case "manual.decided":
             return f"task {body['id']}: {'done' if body['done'] else 'not possible'} {body['note']}"
         case _:

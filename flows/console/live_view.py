@@ -15,7 +15,15 @@ from flows.journal.record import Record
 from runbooks.aws import Progress
 from runbooks.calls import Plan
 
-_QUIET = {"change.outcome", "step.started", "incident.started", "verify.passed", "change.undone"}
+_QUIET = {
+    "change.outcome",
+    "change.undone",
+    "incident.started",
+    "slack.posted",
+    "slack.told",
+    "step.started",
+    "verify.passed",
+}
 _PROGRESS_EVERY = 2.0
 
 

@@ -21,6 +21,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from flows.incident import is_incident
 from flows.journal.journal import IncidentHead, Journal
 from flows.journal.record import Actor, Record
+from flows.slack.away import CHAIN, away_now
 from flows.slack.message import Message
 from flows.slack.posting import (
     MessageGone,
@@ -215,7 +216,9 @@ class Poster:
         for record in fresh:
             self._remember(thread, record)
         if not told or now - thread.rendered >= _RENEW_EVERY:
-            thread.wanted = messages(thread.records, self._playbooks, datetime.now(UTC))
+            now_utc = datetime.now(UTC)
+            away = away_now(self._journal.records(CHAIN), now_utc)
+            thread.wanted = messages(thread.records, self._playbooks, now_utc, away)
             thread.rendered = now
         self._note_differences(thread)
         if _all_told(thread.records) and not thread.since:

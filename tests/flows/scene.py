@@ -44,6 +44,7 @@ class Scene:
         self.world = world
         self.home = home
         self.file = home / "playbooks.yaml"
+        self.head = HEAD
         self.hear: list[Hear] = []
         self.heard: list[Record] = []
         self.responders: list[Responder] = []
@@ -52,7 +53,7 @@ class Scene:
         """A playbook file with one playbook; ``steps`` are lines of YAML."""
         indented = "".join(f"      {line}\n" for line in steps.strip().splitlines())
         self.file.write_text(
-            f"{HEAD}{more}playbooks:\n  {name}:\n    title: a test\n    target: ec2.instance\n"
+            f"{self.head}{more}playbooks:\n  {name}:\n    title: a test\n    target: ec2.instance\n"
             f"    steps:\n{indented}"
         )
 

@@ -1,0 +1,34 @@
+"""``clampdown slack``: the Slack app in this process, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+
+from rich.logging import RichHandler
+
+from flows.console.terminal import console, shown
+from flows.settings import Settings
+from flows.slack.service import slack_service
+from flows.slack.settings import SlackSettings
+from runbooks.playbook import Playbooks
+
+
+async def serve_slack(
+    settings: Settings, slack: SlackSettings, playbooks: Playbooks, *, http: bool, prefect: bool
+) -> None:
+    """Serve until SIGINT or SIGTERM. Raises what :func:`slack_service` raises."""
+    logging.basicConfig(level=logging.WARNING, handlers=[RichHandler(show_path=False)])
+    out = console()
+    enough = asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, enough.set)
+    async with slack_service(settings, slack, playbooks, http=http, prefect=prefect) as service:
+        side = f"simulated AWS at {settings.simulate}" if settings.simulate else "LIVE"
+        how = f"at {service.address}" if http else "over Socket Mode"
+        out.print(shown(f"Slack: workspace {service.team}, {how}; {side}. Ctrl-C ends it.", "bold"))
+        for incident in service.resumed:
+            out.print(shown(f"going on with {incident}"))
+        await enough.wait()
+        out.print(shown("Ending after the calls in flight."))

@@ -1,0 +1,20 @@
+"""An office with the simulated Slack and the simulated AWS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from flows.gameday.slack.server import SimulatedSlack
+from tests.flows.scene import Scene
+from tests.flows.slack.office import Office
+
+
+@pytest.fixture
+def office(scene: Scene) -> Iterator[Office]:
+    """Nothing is open yet: ``office.open()`` starts the app."""
+    with SimulatedSlack(unlimited=True) as slack:
+        made = Office(scene, slack)
+        yield made
+        made.close()
