@@ -6,6 +6,7 @@ import argparse
 import json
 
 from benchmarks import cold, fleet, isolation, journal, simulator, startup
+from benchmarks.fidelity import measure as fidelity
 
 
 def main() -> None:
@@ -20,6 +21,7 @@ def main() -> None:
         "fleet plan": fleet.measure(),
         "cold": cold.measure(arguments.runs),
         "simulated AWS": simulator.measure(),
+        "simulated AWS: rules of AWS that hold": fidelity.measure(),
     }
     if arguments.json:
         print(json.dumps(figures, indent=2))

@@ -16,8 +16,8 @@ ACCOUNT_ID = "123456789012"
 class Credentials:
     """Of a user (no token) or of a session."""
 
-    access_key: str = "AKIAIOSFODNN7EXAMPLE"
-    secret: str = "wJalrXUtnFEMI/K7MDENG"
+    access_key: str = "AKIASIMULATED0000000"
+    secret: str = "simulated"
     token: str | None = None
 
 
@@ -70,7 +70,9 @@ class Account:
         answer = self("ec2").describe_instances(InstanceIds=[instance_id])
         return answer["Reservations"][0]["Instances"][0]
 
-    def launch(self, *, data_volume: bool = True, second_interface: bool = True, **more: Any) -> str:
+    def launch(
+        self, *, data_volume: bool = True, second_interface: bool = True, **more: Any
+    ) -> str:
         """One more instance like the victim; ``more`` are parameters of RunInstances."""
         return _launched(
             self("ec2"),

@@ -10,9 +10,7 @@ from benchmarks.fidelity.verdicts import Verdicts, check
 def _tags(account: Account, seen: Verdicts) -> None:
     ec2, victim = account("ec2"), account.ids.victim
     ec2.create_tags(Resources=[victim], Tags=[_tag("ir:case", "c1")])
-    seen.holds(
-        "a tag is seen at once", _tag("ir:case", "c1") in account.instance(victim)["Tags"]
-    )
+    seen.holds("a tag is seen at once", _tag("ir:case", "c1") in account.instance(victim)["Tags"])
     found = ec2.describe_instances(Filters=[{"Name": "tag:ir:case", "Values": ["c1"]}])
     seen.holds("instances are found by tag", len(found["Reservations"]) == 1)
     seen.refused(

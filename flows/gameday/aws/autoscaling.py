@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
-from flows.gameday.aws import settings
+from flows.gameday.aws import (
+    lifecycle_hooks,
+    operations,
+    scaling,
+    scaling_activities,
+    settings,
+)
 from flows.gameday.aws.errors import autoscaling_error
-from flows.gameday.aws.load_balancers import reached_by_classic, reaches_target
+from flows.gameday.aws.scaling import converge, counting, leave_load_balancers, suspended
 from flows.gameday.aws.settings import Taking
 
-_TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
-_LAUNCHING = "autoscaling:EC2_INSTANCE_LAUNCHING"
+_INSTANCES = 50
+# Errors of EC2 that a group meets when it launches, and that it is created in spite of; others say
+# that its launch template can't be used at all.
+_OF_LAUNCHES = (
+    "InsufficientInstanceCapacity",
+    "InsufficientFreeAddressesInSubnet",
+    "InstanceLimitExceeded",
+    "VcpuLimitExceeded",
+)
 
 
 def correct() -> None:
     """Have detach, attach and standby respect sizes, membership, load balancers and hooks."""
     _groups()
+    _creation()
     _size()
+    _processes()
     _detach()
     _attach()
     _standby()
     _protection()
-    _hooks()
+    _health()
     _registrations()
+    _traffic_sources()
+    lifecycle_hooks.correct()
+    scaling_activities.correct()
 
 
 class Groups(dict[str, Any]):
@@ -37,18 +54,25 @@ def keep_up() -> None:
     """Do what Auto Scaling does by itself between two calls, in all accounts and Regions.
 
     Hooks whose time is over let go; what is unhealthy is terminated and replaced; what has drained
-    has left.
+    has left; launches that failed are tried again.
     """
     from moto.autoscaling.models import autoscaling_backends
 
     for _, _, backend in list(autoscaling_backends.iter_backends()):
         for group in list(backend.autoscaling_groups.values()):
-            group.leaving = [item for item in group.leaving if not item[1].over]
-            for state in list(group.instance_states):
-                held = getattr(state, "held", None)
-                if held is not None and held.over:
-                    _let_go(backend, group, state, hook_of(backend, group, state).default_result)
-            _replace_unhealthy(backend, group)
+            if group.leaving:
+                _let_leave(group)
+            lifecycle_hooks.keep_up(group)
+            scaling.replace_unhealthy(group)
+            if group.retry is not None and group.retry.over:
+                converge(group)
+
+
+def _let_leave(group: Any) -> None:
+    for state, taking in group.leaving:
+        if taking.over:
+            state.activity.finish()
+    group.leaving = [item for item in group.leaving if not item[1].over]
 
 
 def _groups() -> None:
@@ -65,7 +89,8 @@ def _groups() -> None:
     make_group = FakeAutoScalingGroup.__init__
 
     def make_one(self: Any, *arguments: Any, **named: Any) -> None:
-        self.leaving = []
+        self.leaving, self.retry, self.launch_error = [], None, None
+        self.has_waiting, self.has_unhealthy = False, False
         make_group(self, *arguments, **named)
 
     FakeAutoScalingGroup.__init__ = make_one
@@ -76,6 +101,13 @@ def _groups() -> None:
     described = AutoScalingBackend.describe_auto_scaling_instances
 
     def describe_auto_scaling_instances(self: Any, instance_ids: list[str]) -> list[Any]:
+        # "InstanceIds … Array Members: Maximum number of 50 items"
+        # (DescribeAutoScalingInstancesType).
+        if len(instance_ids) > _INSTANCES:
+            raise autoscaling_error(
+                "1 validation error detected: Value at 'instanceIds' failed to satisfy constraint: "
+                f"Member must have length less than or equal to {_INSTANCES}"
+            )
         leaving = [
             state for group in self.autoscaling_groups.values() for state, _ in group.leaving
         ]
@@ -83,6 +115,35 @@ def _groups() -> None:
         return [*described(self, instance_ids), *wanted]
 
     AutoScalingBackend.describe_auto_scaling_instances = describe_auto_scaling_instances
+
+
+def _creation() -> None:
+    from moto.autoscaling.exceptions import AutoscalingClientError
+    from moto.autoscaling.models import AutoScalingBackend
+
+    create = AutoScalingBackend.create_auto_scaling_group
+
+    def create_auto_scaling_group(self: Any, name: str, *arguments: Any, **named: Any) -> Any:
+        if dict.__contains__(self.autoscaling_groups, name):
+            # "You already have an Auto Scaling group or launch configuration with this name"
+            # (AlreadyExistsFault); moto takes the new one for the old one.
+            raise AutoscalingClientError(
+                "AlreadyExists",
+                f"AutoScalingGroup by this name already exists - A group with the name {name} "
+                "already exists",
+            )
+        # "HealthCheckGracePeriod … Default: 0 seconds" (CreateAutoScalingGroupType).
+        named["health_check_period"] = str(named.get("health_check_period") or 0)
+        group = create(self, name, *arguments, **named)
+        error = group.launch_error
+        if error is not None and error.code not in _OF_LAUNCHES:
+            del self.autoscaling_groups[name]
+            raise autoscaling_error(
+                f"You must use a valid fully-formed launch template. {error.message}"
+            )
+        return group
+
+    AutoScalingBackend.create_auto_scaling_group = create_auto_scaling_group
 
 
 def _size() -> None:
@@ -155,119 +216,19 @@ def _within(desired: int | None, least: int, most: int) -> None:
         )
 
 
-def converge(group: Any) -> None:
-    """Launch what is missing and terminate what is too much, unless that is suspended.
+def _processes() -> None:
+    from moto.autoscaling.models import AutoScalingBackend
 
-    Standby instances and those that are terminating don't count (EC2 Auto Scaling User Guide,
-    "Temporarily remove instances").
-    """
-    backend = group.autoscaling_backend
-    missing = group.desired_capacity - len(_counting(group))
-    if missing > 0 and not _suspended(group, "Launch"):
-        for _ in range(missing):
-            _launch(group)
-    if missing < 0 and not _suspended(group, "Terminate"):
-        # "Scale-in protection … prevent[s] that instance from being terminated during scale in".
-        removable = [item for item in _counting(group) if not item.protected_from_scale_in]
-        for state in removable[:-missing]:
-            _end(backend, group, state)
-    if dict.__contains__(backend.autoscaling_groups, group.name):
-        backend.update_attached_elbs(group.name)
-        backend.update_attached_target_groups(group.name)
+    # A group makes up for what it didn't do meanwhile ("Suspend and resume processes").
+    resume = AutoScalingBackend.resume_processes
 
+    def resume_processes(self: Any, group_name: str, scaling_processes: list[str]) -> None:
+        resume(self, group_name, scaling_processes)
+        self.autoscaling_groups[group_name].set_desired_capacity(
+            self.autoscaling_groups[group_name].desired_capacity
+        )
 
-def _counting(group: Any) -> list[Any]:
-    return [
-        state
-        for state in group.instance_states
-        if not state.lifecycle_state.startswith(("Standby", "Terminating"))
-    ]
-
-
-def _suspended(group: Any, *processes: str) -> bool:
-    return any(process["ProcessName"] in processes for process in group.suspended_processes)
-
-
-def _launch(group: Any) -> None:
-    """Launch one instance, where the fewest are: "attempts to launch instances evenly across
-    Availability Zones" (EC2 Auto Scaling User Guide)."""
-    subnets = group.vpc_zone_identifier.split(",") if group.vpc_zone_identifier else [None]
-    members = Counter(state.instance.subnet_id for state in group.instance_states)
-    given = group.vpc_zone_identifier
-    group.vpc_zone_identifier = min(subnets, key=lambda subnet: members[subnet])
-    try:
-        group.replace_autoscaling_group_instances(1, group.get_propagated_tags())
-    finally:
-        group.vpc_zone_identifier = given
-    state = group.instance_states[-1]
-    hooks = _hooks_of(group.autoscaling_backend, group, _LAUNCHING)
-    if hooks:
-        state.lifecycle_state = "Pending:Wait"
-        state.held = Taking.now(hooks[0].heartbeat_timeout)
-
-
-def _end(backend: Any, group: Any, state: Any) -> None:
-    """Take a member out of its load balancers and terminate it, once no hook holds it."""
-    state.lifecycle_state = "Terminating"
-    _leave_load_balancers(backend, group, [state.instance.id])
-    hooks = _hooks_of(backend, group, _TERMINATING)
-    # "The instance is put into a wait state (Terminating:Wait)" (Lifecycle hooks).
-    if hooks:
-        state.lifecycle_state = "Terminating:Wait"
-        state.held = Taking.now(hooks[0].heartbeat_timeout)
-    else:
-        _terminate(backend, group, state)
-
-
-def _terminate(backend: Any, group: Any, state: Any) -> None:
-    group.instance_states = [item for item in group.instance_states if item is not state]
-    # Termination protection doesn't keep Auto Scaling from it (EC2 User Guide, "Terminate
-    # instances").
-    if state.instance.state != "terminated":
-        state.instance.terminate()
-    backend.elbv2_backend.notify_terminate_instances([state.instance.id])
-
-
-def _replace_unhealthy(backend: Any, group: Any) -> None:
-    """ "Auto Scaling terminates an unhealthy instance and launches a new one" (Health checks).
-
-    The load balancers' health checks count where the group says so. Instances here have always
-    been in service for longer than any grace period.
-    """
-    if not settings.SETTINGS.health_seconds or _suspended(group, "HealthCheck", "ReplaceUnhealthy"):
-        return
-    for state in list(group.instance_states):
-        if state.lifecycle_state != "InService":
-            continue
-        if _healthy(backend, group, state.instance):
-            state.failing = None
-            continue
-        failing = getattr(state, "failing", None)
-        if failing is None:
-            state.failing = Taking.now(settings.SETTINGS.health_seconds)
-        elif failing.over:
-            state.health_status = "Unhealthy"
-            _end(backend, group, state)
-            converge(group)
-
-
-def _healthy(backend: Any, group: Any, instance: Any) -> bool:
-    if instance.state != "running":
-        return False
-    if "ELB" not in group.health_check_type:
-        return True
-    elbv2, ec2 = backend.elbv2_backend, backend.ec2_backend
-    target_groups = [
-        elbv2.target_groups[arn] for arn in group.target_group_arns if arn in elbv2.target_groups
-    ]
-    balancers = [
-        backend.elb_backend.load_balancers[name]
-        for name in group.load_balancer_names or []
-        if name in backend.elb_backend.load_balancers
-    ]
-    return all(
-        reaches_target(elbv2, item, (instance.id, int(item.port))) for item in target_groups
-    ) and all(reached_by_classic(ec2, item, instance) for item in balancers)
+    AutoScalingBackend.resume_processes = resume_processes
 
 
 def _detach() -> None:
@@ -276,52 +237,66 @@ def _detach() -> None:
     def detach_instances(
         self: Any, group_name: str, instance_ids: list[str], should_decrement: bool
     ) -> Any:
-        from moto.autoscaling.models import ASG_NAME_TAG, DetachInstanceActivity
+        from moto.autoscaling.models import ASG_NAME_TAG
 
         group = self.autoscaling_groups[group_name]
         states = _members(group, instance_ids)
         for state in states:
             _require_state(state, "InService", "Standby")
-        counted = [state for state in states if state in _counting(group)]
-        if should_decrement:
-            _not_below_minimum(group, len(counted))
-        activities = []
+        counted = [state for state in states if state in counting(group)]
+        leaving = len(counted) if should_decrement else 0
+        _not_below_minimum(group, leaving)
         for state in states:
             self.ec2_backend.delete_tags([state.instance.id], {ASG_NAME_TAG: group.name})
-            activities.append(DetachInstanceActivity(state.instance))
+            state.activity = _begin(group, state, "Detaching EC2 instance", "detached", leaving)
         group.instance_states = [item for item in group.instance_states if item not in states]
-        _leave_load_balancers(self, group, instance_ids)
+        leave_load_balancers(group, instance_ids)
         # "If … connection draining … is enabled, Auto Scaling waits": Detaching until it is over.
-        draining = settings.SETTINGS.drain_seconds
-        for state in counted if draining and _balanced(group) else []:
-            state.lifecycle_state = "Detaching"
-            group.leaving.append((state, Taking.now(draining)))
-        # Who comes back is another member, with nothing of what this one had.
+        draining = settings.SETTINGS.drain_seconds if _balanced(group) else 0.0
         for state in states:
+            if draining and state in counted:
+                state.lifecycle_state = "Detaching"
+                group.leaving.append((state, Taking.now(draining)))
+            else:
+                state.activity.finish()
+            # Who comes back is another member, with nothing of what this one had.
             del state.instance.autoscaling_group
-        group.desired_capacity -= len(counted) if should_decrement else 0
+        group.desired_capacity -= leaving
         converge(group)
-        return activities
+        return [state.activity.begun for state in states]
 
     AutoScalingBackend.detach_instances = detach_instances
 
     def terminate_instance(self: Any, instance_id: str, should_decrement: bool) -> Any:
-        from moto.autoscaling.models import TerminateInstanceActivity
-
         for group in self.autoscaling_groups.values():
             for state in group.instance_states:
                 if state.instance.id == instance_id:
-                    before = group.desired_capacity
-                    if should_decrement:
-                        _not_below_minimum(group, 1)
-                        group.desired_capacity -= 1
-                    activity = TerminateInstanceActivity(state.instance, before)
-                    _end(self, group, state)
+                    leaving = 1 if should_decrement else 0
+                    _not_below_minimum(group, leaving)
+                    size = group.desired_capacity
+                    group.desired_capacity -= leaving
+                    why = _asked(group, state, "taken out of service", size, leaving)
+                    activity = scaling.end(group, state, why)
                     converge(group)
-                    return activity
+                    return activity.begun
         raise autoscaling_error(f"Instance Id not found - No managed instance found: {instance_id}")
 
     AutoScalingBackend.terminate_instance = terminate_instance
+
+
+def _begin(group: Any, state: Any, what: str, done: str, leaving: int = 0) -> Any:
+    """The activity of what somebody asked a group to do with a member."""
+    return scaling_activities.begin(
+        group,
+        f"{what}: {state.instance.id}",
+        _asked(group, state, done, group.desired_capacity, leaving),
+        state.instance,
+    )
+
+
+def _asked(group: Any, state: Any, done: str, size: int, leaving: int) -> str:
+    shrinking = f", shrinking the capacity from {size} to {size - leaving}" if leaving else ""
+    return f"instance {state.instance.id} was {done} in response to a user request{shrinking}."
 
 
 def _balanced(group: Any) -> bool:
@@ -379,13 +354,14 @@ def _attach() -> None:
         _not_above_maximum(group, len(instance_ids))
         group.desired_capacity += len(instance_ids)
         for instance in instances:
-            group.instance_states.append(
-                InstanceState(
-                    instance,
-                    protected_from_scale_in=group.new_instances_protected_from_scale_in,
-                    autoscaling_group=group,
-                )
+            state = InstanceState(
+                instance,
+                protected_from_scale_in=group.new_instances_protected_from_scale_in,
+                autoscaling_group=group,
             )
+            group.instance_states.append(state)
+            scaling.come_into_service(group, state)
+            _begin(group, state, "Attaching an existing EC2 instance", "attached").finish()
             self.ec2_backend.create_tags([instance.id], {ASG_NAME_TAG: group.name})
         self.update_attached_elbs(group.name)
         self.update_attached_target_groups(group.name)
@@ -418,42 +394,50 @@ def _standby() -> None:
     def enter_standby_instances(
         self: Any, group_name: str, instance_ids: list[str], should_decrement: bool
     ) -> Any:
-        from moto.autoscaling.models import EnterStandbyActivity
-
         group = self.autoscaling_groups[group_name]
         states = _members(group, instance_ids)
         for state in states:
             _require_state(state, "InService")
-        before = group.desired_capacity
-        if should_decrement:
-            _not_below_minimum(group, len(states))
-            group.desired_capacity -= len(states)
+        leaving = len(states) if should_decrement else 0
+        _not_below_minimum(group, leaving)
+        begun = [
+            _begin(group, state, "Moving EC2 instance to Standby", "moved to standby", leaving)
+            for state in states
+        ]
+        group.desired_capacity -= leaving
         for state in states:
             state.lifecycle_state = "Standby"
-        _leave_load_balancers(self, group, instance_ids)
-        converge(group)
-        return [EnterStandbyActivity(state.instance, before) for state in states]
+        leave_load_balancers(group, instance_ids)
+        _end_all(group, begun)
+        return [activity.begun for activity in begun]
 
     AutoScalingBackend.enter_standby_instances = enter_standby_instances
 
     # "When you take an instance out of standby, the desired capacity is incremented"
     # (ExitStandby).
     def exit_standby_instances(self: Any, group_name: str, instance_ids: list[str]) -> Any:
-        from moto.autoscaling.models import ExitStandbyActivity
-
         group = self.autoscaling_groups[group_name]
         states = _members(group, instance_ids)
         for state in states:
             _require_state(state, "Standby")
         _not_above_maximum(group, len(states))
-        before = group.desired_capacity
+        begun = [
+            _begin(group, state, "Moving EC2 instance out of Standby", "moved out of standby")
+            for state in states
+        ]
         group.desired_capacity += len(states)
         for state in states:
-            state.lifecycle_state = "InService"
-        converge(group)
-        return [ExitStandbyActivity(state.instance, before) for state in states]
+            scaling.come_into_service(group, state)
+        _end_all(group, begun)
+        return [{**activity.begun, "StatusCode": "PreInService"} for activity in begun]
 
     AutoScalingBackend.exit_standby_instances = exit_standby_instances
+
+
+def _end_all(group: Any, activities: list[Any]) -> None:
+    for activity in activities:
+        activity.finish()
+    converge(group)
 
 
 def _protection() -> None:
@@ -472,60 +456,26 @@ def _protection() -> None:
     AutoScalingBackend.set_instance_protection = set_instance_protection
 
 
-def _hooks() -> None:
+def _health() -> None:
     from moto.autoscaling.responses import AutoScalingResponse
     from moto.core.responses import EmptyResult
 
-    def held(response: Any) -> tuple[Any, Any, Any]:
-        backend = response.autoscaling_backend
-        group = backend.autoscaling_groups[response._get_param("AutoScalingGroupName")]
-        instance_id = response._get_param("InstanceId")
-        for state in group.instance_states:
-            if state.instance.id == instance_id and getattr(state, "held", None) is not None:
-                hook = hook_of(backend, group, state)
-                if hook.name == response._get_param("LifecycleHookName"):
-                    return group, state, hook
-        raise autoscaling_error(f"No active Lifecycle Action found with instance ID {instance_id}")
+    def set_instance_health(self: Any) -> Any:
+        instance_id, status = self._get_param("InstanceId"), self._get_param("HealthStatus")
+        if status not in ("Healthy", "Unhealthy"):
+            raise autoscaling_error("Valid instance health states are: [Healthy, Unhealthy].")
+        for group in self.autoscaling_backend.autoscaling_groups.values():
+            for state in group.instance_states:
+                if state.instance.id == instance_id:
+                    # "By default, this call respects the grace period" (SetInstanceHealth).
+                    respected = self._get_bool_param("ShouldRespectGracePeriod", True)
+                    if not (respected and scaling.in_grace(state)):
+                        state.health_status = status
+                        group.has_unhealthy = True
+                    return EmptyResult()
+        raise autoscaling_error(f"Instance Id not found - No managed instance found: {instance_id}")
 
-    # "By default, … extends the timeout by the length of time defined using the HeartbeatTimeout
-    # parameter" (RecordLifecycleActionHeartbeat).
-    def record_lifecycle_action_heartbeat(self: Any) -> Any:
-        _, state, hook = held(self)
-        state.held = Taking.now(hook.heartbeat_timeout)
-        return EmptyResult()
-
-    def complete_lifecycle_action(self: Any) -> Any:
-        group, state, _ = held(self)
-        result = self._get_param("LifecycleActionResult")
-        _let_go(self.autoscaling_backend, group, state, result)
-        return EmptyResult()
-
-    AutoScalingResponse.record_lifecycle_action_heartbeat = record_lifecycle_action_heartbeat
-    AutoScalingResponse.complete_lifecycle_action = complete_lifecycle_action
-
-
-def _hooks_of(backend: Any, group: Any, transition: str) -> list[Any]:
-    return [
-        hook
-        for hook in backend.describe_lifecycle_hooks(group.name)
-        if hook.lifecycle_transition == transition
-    ]
-
-
-def hook_of(backend: Any, group: Any, state: Any) -> Any:
-    """The hook that holds a member in a wait state."""
-    terminating = state.lifecycle_state.startswith("Terminating")
-    return _hooks_of(backend, group, _TERMINATING if terminating else _LAUNCHING)[0]
-
-
-def _let_go(backend: Any, group: Any, state: Any, result: str) -> None:
-    """End a hook's wait. A launch goes on only with CONTINUE; a termination goes on either way."""
-    state.held = None
-    if state.lifecycle_state.startswith("Pending") and result == "CONTINUE":
-        state.lifecycle_state = "InService"
-    else:
-        _terminate(backend, group, state)
-    converge(group)
+    AutoScalingResponse.set_instance_health = set_instance_health
 
 
 def _registrations() -> None:
@@ -535,7 +485,7 @@ def _registrations() -> None:
     # AddToLoadBalancer is suspended ("Suspend and resume processes").
     def update_attached_target_groups(self: Any, group_name: str) -> None:
         group = self.autoscaling_groups[group_name]
-        if _suspended(group, "AddToLoadBalancer"):
+        if suspended(group, "AddToLoadBalancer"):
             return
         for arn in group.target_group_arns or []:
             target_group = self.elbv2_backend.target_groups.get(arn)
@@ -550,7 +500,7 @@ def _registrations() -> None:
 
     def update_attached_elbs(self: Any, group_name: str) -> None:
         group = self.autoscaling_groups[group_name]
-        if _suspended(group, "AddToLoadBalancer"):
+        if suspended(group, "AddToLoadBalancer"):
             return
         running = [s.instance.id for s in group.active_instances() if s.instance.state == "running"]
         for name in group.load_balancer_names or []:
@@ -564,26 +514,30 @@ def _registrations() -> None:
     def notify_terminate_instances(self: Any, instance_ids: list[str]) -> None:
         # moto replaces them at once, also where Launch is suspended.
         for group in self.autoscaling_groups.values():
-            gone = [item for item in group.instance_states if item.instance.id in instance_ids]
-            if gone:
-                group.instance_states = [i for i in group.instance_states if i not in gone]
-                _leave_load_balancers(self, group, [item.instance.id for item in gone])
-                converge(group)
+            scaling.gone(group, instance_ids)
         notify(self, instance_ids)
 
     AutoScalingBackend.notify_terminate_instances = notify_terminate_instances
 
 
-def _leave_load_balancers(backend: Any, group: Any, instance_ids: list[str]) -> None:
-    """A group takes its members out of its own load balancers, by the target group's own port."""
-    for arn in group.target_group_arns or []:
-        target_group = backend.elbv2_backend.target_groups.get(arn)
-        if target_group is not None:
-            port = target_group.port
-            target_group.deregister([{"Id": leaving, "Port": port} for leaving in instance_ids])
-    for name in group.load_balancer_names or []:
-        if name in backend.elb_backend.load_balancers:
-            balancer = backend.elb_backend.load_balancers[name]
-            for attribute in ("instance_sparse_ids", "instance_autoscaling_ids"):
-                known = getattr(balancer, attribute)
-                setattr(balancer, attribute, [item for item in known if item not in instance_ids])
+def _traffic_sources() -> None:
+    from moto.autoscaling.responses import AutoScalingResponse
+
+    # "elb if the traffic source is a Classic Load Balancer", elbv2 for the target groups of the
+    # others (DescribeTrafficSources).
+    def describe(response: Any, asked: dict[str, Any]) -> dict[str, Any]:
+        groups = response.autoscaling_backend.autoscaling_groups
+        group = groups[asked["AutoScalingGroupName"]]
+        sources = [
+            *(("elbv2", arn) for arn in group.target_group_arns or []),
+            *(("elb", name) for name in group.load_balancer_names or []),
+        ]
+        return {
+            "TrafficSources": [
+                {"TrafficSource": name, "Identifier": name, "Type": kind, "State": "InService"}
+                for kind, name in sources
+                if asked.get("TrafficSourceType") in (None, kind)
+            ]
+        }
+
+    operations.add(AutoScalingResponse, {"DescribeTrafficSources": describe})

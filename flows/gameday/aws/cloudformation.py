@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from flows.gameday.aws import cloudformation_resources, settings
+from flows.gameday.aws import cloudformation_templates as templates
 from flows.gameday.aws.authorization import handlers
 from flows.gameday.aws.errors import cloudformation_error, said
 from flows.gameday.aws.settings import Taking
@@ -20,16 +19,12 @@ _STACK = "AWS::CloudFormation::Stack"
 # (CloudFormation quotas).
 _BODY_BYTES = 51_200
 _NAME = re.compile(r"[a-zA-Z][-a-zA-Z0-9]{0,127}")
-_SUBSTITUTED = re.compile(r"\$\{([^!][^}]*)\}")
-# CreateStack, Capabilities: the resource types that need CAPABILITY_IAM, and the properties with
-# which one names them oneself, for which it is CAPABILITY_NAMED_IAM.
-_IAM_TYPES = "AWS::IAM::"
-_IAM_NAMES = ("RoleName", "InstanceProfileName", "UserName", "GroupName", "ManagedPolicyName")
 
 
 def correct() -> None:
     """Have stacks be in progress first, roll back what fails, and say in events what happened."""
     cloudformation_resources.correct()
+    templates.correct()
     _statuses()
     _created()
     _deleted()
@@ -118,14 +113,14 @@ def _statuses() -> None:
     Stack.outputs = property(outputs_when_made)
     # moto would make every resource of the template that isn't there.
     Stack.stack_resources = property(
-        lambda stack: [stack.resource_map._parsed_resources[name] for name in _made(stack)]
+        lambda stack: [stack.resource_map._parsed_resources[name] for name in made(stack)]
     )
 
 
 _STANDING = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"})
 
 
-def _made(stack: Any) -> list[str]:
+def made(stack: Any) -> list[str]:
     """The logical names of what the stack has made, in the order in which it was made."""
     resources = stack.resource_map
     return [name for name in resources._parsed_resources if name in resources._resource_json_map]
@@ -195,7 +190,7 @@ def _created() -> None:
         from moto.cloudformation.utils import generate_stack_id
 
         _require_free(self, name)
-        _check_template(template, parameters, capabilities)
+        templates.check(template, parameters, capabilities)
         stack = Stack(
             stack_id=generate_stack_id(name, self.region_name, self.account_id),
             name=name,
@@ -239,159 +234,11 @@ def _require_free(backend: Any, name: str) -> None:
         raise cloudformation_error("AlreadyExistsException", f"Stack [{name}] already exists")
 
 
-def _check_template(
-    text: str, parameters: Mapping[str, Any], capabilities: list[str] | None
-) -> None:
-    """Raise what CreateStack itself raises; what fails later is told in the stack's events."""
-    template = _parsed(text)
-    resources = template["Resources"]
-    _check_types(resources)
-    _check_parameters(template.get("Parameters") or {}, parameters)
-    known = {*resources, *(template.get("Parameters") or {})}
-    unknown = sorted(
-        {name for item in resources.values() for name in _needs(item)} - known - {"AWS"}
-    )
-    if unknown:
-        raise cloudformation_error(
-            "ValidationError",
-            f"Template format error: Unresolved resource dependencies [{', '.join(unknown)}] in "
-            "the Resources block of the template",
-        )
-    try:
-        _in_order(resources)
-    except CycleError as error:
-        raise cloudformation_error(
-            "ValidationError",
-            f"Circular dependency between resources: [{', '.join(error.args[1])}]",
-        ) from None
-    needed = _capability(resources)
-    enough = {"CAPABILITY_NAMED_IAM", needed}
-    if needed and capabilities is not None and not enough & set(capabilities):
-        raise cloudformation_error(
-            "InsufficientCapabilitiesException", f"Requires capabilities : [{needed}]"
-        )
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    import yaml
-    from moto.cloudformation.models import Stack
-
-    try:
-        # "CloudFormation supports … YAML … with the exception of … aliases, hash merges" (template
-        # format).
-        aliased = any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text))
-        template = Stack.parse_template(text)
-    except (yaml.YAMLError, ValueError) as error:
-        raise cloudformation_error(
-            "ValidationError", f"Template format error: YAML not well-formed. {error}"
-        ) from None
-    if aliased:
-        raise cloudformation_error(
-            "ValidationError",
-            "Template error: YAML aliases are not allowed in CloudFormation templates",
-        )
-    if not isinstance(template, dict):
-        raise cloudformation_error(
-            "ValidationError", "Template format error: unsupported structure."
-        )
-    if not isinstance(template.get("Resources"), dict) or not template["Resources"]:
-        raise cloudformation_error(
-            "ValidationError",
-            "Template format error: At least one Resources member must be defined.",
-        )
-    return template
-
-
-def _check_types(resources: Mapping[str, Any]) -> None:
-    from moto.cloudformation.parsing import NULL_MODELS, get_model_map
-
-    kinds = {str(item.get("Type")) for item in resources.values()}
-    unknown = sorted(
-        kind
-        for kind in kinds
-        if kind not in get_model_map() and kind not in NULL_MODELS and not kind.startswith("Custom")
-    )
-    if unknown:
-        raise cloudformation_error(
-            "ValidationError",
-            f"Template format error: Unrecognized resource types: [{', '.join(unknown)}] (or the "
-            "simulated AWS doesn't have them)",
-        )
-
-
-def _check_parameters(declared: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    unknown = sorted(set(given) - set(declared))
-    if unknown:
-        raise cloudformation_error(
-            "ValidationError", f"Parameters: [{', '.join(unknown)}] do not exist in the template"
-        )
-    missing = sorted(n for n, item in declared.items() if "Default" not in item and n not in given)
-    if missing:
-        raise cloudformation_error(
-            "ValidationError", f"Parameters: [{', '.join(missing)}] must have values"
-        )
-    for name, value in given.items():
-        allowed = [str(item) for item in declared[name].get("AllowedValues", [])]
-        if allowed and str(value) not in allowed:
-            raise cloudformation_error(
-                "ValidationError",
-                f"Parameter '{name}' must be one of AllowedValues: {', '.join(allowed)}",
-            )
-
-
-def _capability(resources: Mapping[str, Any]) -> str:
-    iam = [item for item in resources.values() if str(item.get("Type")).startswith(_IAM_TYPES)]
-    if any(name in (item.get("Properties") or {}) for item in iam for name in _IAM_NAMES):
-        return "CAPABILITY_NAMED_IAM"
-    return "CAPABILITY_IAM" if iam else ""
-
-
-def _in_order(resources: Mapping[str, Any]) -> list[str]:
-    """The resources' names, each after those that it needs. Raises CycleError."""
-    graph = {
-        name: sorted(_needs(item) & set(resources) - {name}) for name, item in resources.items()
-    }
-    return list(TopologicalSorter(graph).static_order())
-
-
-def _needs(value: Any) -> set[str]:
-    """The names of parameters and resources to which a part of a template refers."""
-    return set(_references(value)) - {""}
-
-
-def _references(value: Any) -> Iterator[str]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _references(item)
-    if not isinstance(value, dict):
-        return
-    for key, item in value.items():
-        match key:
-            case "Ref":
-                yield _head(item)
-            case "Fn::GetAtt":
-                yield _head(item if isinstance(item, str) else item[0])
-            case "Fn::Sub":
-                text, own = item if isinstance(item, list) else (item, {})
-                named = {_head(name) for name in _SUBSTITUTED.findall(text)}
-                yield from named - set(own)
-                yield from _references(own)
-            case "DependsOn":
-                yield from [item] if isinstance(item, str) else item
-            case _:
-                yield from _references(item)
-
-
-def _head(name: str) -> str:
-    """``AWS`` of ``AWS::Region``, ``Vpc`` of ``Vpc.CidrBlock``."""
-    return re.split(r"::|\.", str(name), maxsplit=1)[0].strip()
-
-
 def _make(backend: Any, stack: Any, on_failure: str, token: str | None) -> None:
     operation = Operation(stack, token)
     operation.say("CREATE_IN_PROGRESS", "User Initiated")
     failed = ""
-    for name in _in_order(stack.template_dict["Resources"]):
+    for name in templates.in_order(stack.template_dict["Resources"]):
         try:
             _make_one(stack, name, operation)
         except Exception as error:
@@ -428,11 +275,11 @@ def _make_one(stack: Any, name: str, operation: Operation) -> None:
         return
     operation.say("CREATE_IN_PROGRESS", resource=name)
     handlers.require(stack, name, "create")
-    made = resources[name]
-    physical = str(getattr(made, "physical_resource_id", None) or name)
+    resource = resources[name]
+    physical = str(getattr(resource, "physical_resource_id", None) or name)
     # "All stack-level tags, including automatically created tags, are propagated to resources that
     # CloudFormation supports" (User Guide, resource tags).
-    if isinstance(made, TaggedEC2Resource):
+    if isinstance(resource, TaggedEC2Resource):
         ec2_backends[stack.account_id][stack.region_name].create_tags(
             [physical],
             {
@@ -453,19 +300,19 @@ def _remove(
     parsed = stack.resource_map._parsed_resources
     failed: list[str] = []
     left: list[str] = []
-    for name in reversed(_made(stack)):
+    for name in reversed(made(stack)):
         policy = resources[name].get("DeletionPolicy", "Delete")
         # "RetainExceptOnCreate behaves like Retain …, except for the stack operation that initially
         # creates the resource" (DeletionPolicy attribute).
         kept = policy == "Retain" or (policy == "RetainExceptOnCreate" and not rollback)
         if kept or name in (retain or []):
-            operation.say("DELETE_SKIPPED", resource=name, physical=_physical(parsed.pop(name)))
+            operation.say("DELETE_SKIPPED", resource=name, physical=physical_id(parsed.pop(name)))
             continue
         # What is needed by something that is still there isn't tried.
-        if any(name in _needs(resources[other]) for other in left):
+        if any(name in templates.needs(resources[other]) for other in left):
             left.append(name)
             continue
-        physical = _physical(parsed[name])
+        physical = physical_id(parsed[name])
         operation.say("DELETE_IN_PROGRESS", resource=name, physical=physical)
         try:
             handlers.require(stack, name, "delete", physical)
@@ -480,7 +327,7 @@ def _remove(
     return failed
 
 
-def _physical(resource: Any) -> str:
+def physical_id(resource: Any) -> str:
     return str(getattr(resource, "physical_resource_id", None) or "")
 
 

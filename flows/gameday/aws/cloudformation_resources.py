@@ -212,12 +212,11 @@ def _subnet_routes(ec2: Any, name: str, given: Properties) -> Any:
 
 
 def _endpoint(ec2: Any, name: str, given: Properties) -> Any:
-    policy = given.get("PolicyDocument")
     return ec2.create_vpc_endpoint(
         vpc_id=given["VpcId"],
         service_name=given["ServiceName"],
         endpoint_type=given.get("VpcEndpointType", "Gateway"),
-        policy_document=json.dumps(policy, default=str) if isinstance(policy, dict) else policy,
+        policy_document=_document(given.get("PolicyDocument")),
         route_table_ids=list(given.get("RouteTableIds", [])),
         subnet_ids=list(given.get("SubnetIds", [])),
         security_group_ids=list(given.get("SecurityGroupIds", [])),
@@ -237,6 +236,11 @@ def _roles() -> None:
     ) -> Any:
         given = dict(resource["Properties"])
         given["Tags"] = {tag["Key"]: tag for tag in given.get("Tags", [])}
+        # IAM has policies as texts; moto would keep the template's objects, and fall over them.
+        given["Policies"] = [
+            {**policy, "PolicyDocument": _document(policy["PolicyDocument"])}
+            for policy in given.get("Policies", [])
+        ]
         role = make(cls, name, {**resource, "Properties": given}, account_id, region_name, **more)
         iam = iam_backends[account_id][get_partition(region_name)]
         try:
@@ -311,6 +315,11 @@ def _delete_role(iam: Any, role: Any) -> None:
         iam.detach_role_policy(arn, role.name)
     role.policies.clear()
     iam.delete_role(role.name)
+
+
+def _document(policy: Any) -> Any:
+    """A policy as a text, as which a template may have it, too. In YAML its version is a date."""
+    return json.dumps(policy, default=str) if isinstance(policy, dict) else policy
 
 
 def _tags(given: Properties) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""EKS: who may reach a cluster's Kubernetes API, by access entries and access policies."""
+"""EKS: clusters that take their time, and who may reach their Kubernetes API, by access entries."""
 
 from __future__ import annotations
 
@@ -6,29 +6,56 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from flows.gameday.aws import operations
+from flows.gameday.aws import operations, settings
+from flows.gameday.aws.settings import Taking
 
 _PAGE = 100
-_MODES = ("API", "API_AND_CONFIG_MAP")
+_MODES = ("API_AND_CONFIG_MAP", "API")
 
 
 def correct() -> None:
-    """Have clusters keep their access configuration, and have access entries."""
+    """Have clusters be created before they are active, keep their access configuration, and have
+    access entries."""
+    from moto.core.responses import ActionResult
+    from moto.eks.models import Cluster
     from moto.eks.responses import EKSResponse
+
+    make = Cluster.__init__
+
+    def __init__(self: Any, *arguments: Any, **named: Any) -> None:
+        self.taking = Taking.now(settings.SETTINGS.provision_seconds)
+        # "If you create a cluster by using the EKS API, Amazon Web Services SDKs, or
+        # CloudFormation, the default is CONFIG_MAP" (CreateAccessConfigRequest).
+        self.access_config = {"authenticationMode": "CONFIG_MAP"}
+        make(self, *arguments, **named)
+
+    Cluster.__init__ = __init__
+    Cluster.status = property(
+        lambda cluster: "ACTIVE" if cluster.taking.over else "CREATING",
+        lambda cluster, value: None,
+    )
 
     create = EKSResponse.create_cluster
 
     def create_cluster(self: Any) -> Any:
         answer = create(self)
-        given = self._get_param("accessConfig") or {}
-        # "If you create a cluster by using the EKS API, Amazon Web Services SDKs, or
-        # CloudFormation, the default is CONFIG_MAP" (CreateAccessConfigRequest).
-        answer.result["cluster"].access_config = {
-            "authenticationMode": given.get("authenticationMode", "CONFIG_MAP")
-        }
+        mode = (self._get_param("accessConfig") or {}).get("authenticationMode")
+        if mode is not None:
+            answer.result["cluster"].access_config = {"authenticationMode": mode}
         return answer
 
     EKSResponse.create_cluster = create_cluster
+
+    update = EKSResponse.update_cluster_config
+
+    def update_cluster_config(self: Any) -> Any:
+        cluster = self.eks_backend.describe_cluster(self._get_param("name"))
+        wanted = (self._get_param("accessConfig") or {}).get("authenticationMode")
+        if wanted is None:
+            return update(self)
+        return ActionResult({"update": _change_mode(cluster, wanted)})
+
+    EKSResponse.update_cluster_config = update_cluster_config
 
     operations.add(
         EKSResponse,
@@ -45,12 +72,33 @@ def correct() -> None:
     )
 
 
+def _change_mode(cluster: Any, mode: str) -> Mapping[str, Any]:
+    """ "You can't change the authentication mode back to a mode that removes the EKS API and access
+    entries" (EKS User Guide, "Change authentication mode"); it goes on by one mode at a time."""
+    from moto.moto_api._internal import mock_random
+
+    before, order = cluster.access_config["authenticationMode"], ("CONFIG_MAP", *_MODES)
+    if order.index(mode) - order.index(before) != 1:
+        raise operations.error(
+            "InvalidParameterException",
+            f"Unsupported authentication mode update from {before} to {mode}",
+        )
+    cluster.access_config = {"authenticationMode": mode}
+    return {
+        "id": str(mock_random.uuid4()),
+        "status": "InProgress",
+        "type": "AccessConfigUpdate",
+        "params": [{"type": "AuthenticationMode", "value": mode}],
+        "createdAt": datetime.now(UTC),
+        "errors": [],
+    }
+
+
 def _entries(response: Any, asked: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The access entries of a cluster by principal; each has its policies beside what is said of
     it."""
     cluster = response.eks_backend.describe_cluster(asked["clusterName"])
-    mode = getattr(cluster, "access_config", {}).get("authenticationMode")
-    if mode not in _MODES:
+    if cluster.access_config["authenticationMode"] not in _MODES:
         # Entries are for clusters that use them (EKS User Guide, "Setting up access entries").
         raise operations.error(
             "InvalidRequestException",

@@ -8,16 +8,23 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from flows.gameday.aws import operations
+from flows.gameday.aws.authorization.policy import Asked, read_policy
+from flows.gameday.aws.authorization.principals import administrator, organization_id
+from flows.gameday.aws.deliveries import Sender
+
 _LOG = logging.getLogger(__name__)
 _RESERVED = "aws."
 _INSTANCE_STATES = "EC2 Instance State-change Notification"
 
 
 def correct() -> None:
-    """Have events reach targets as AWS's do, and EC2 say how the states of its instances change."""
+    """Have events reach targets as AWS's do."""
+    from moto.events.responses import EventsHandler
+
     _delivery()
     _reserved_sources()
-    _instance_states()
+    operations.add(EventsHandler, {"TestEventPattern": _test_event_pattern})
 
 
 def emit(
@@ -73,8 +80,11 @@ def _delivery() -> None:
     send = Rule.send_to_targets
 
     def send_to_targets(self: Any, event: dict[str, Any], transform_input: bool = True) -> None:
-        # "A disabled rule won't match any events" (DisableRule).
-        if self.state == "DISABLED" or not self.event_pattern.matches_event(event):
+        # "A disabled rule won't match any events" (DisableRule), and one that has only a schedule
+        # matches none either (PutRule).
+        if self.state == "DISABLED" or not self.event_pattern.get_pattern():
+            return
+        if not self.event_pattern.matches_event(event):
             return
         targets = self.targets
         for target in list(targets):
@@ -105,9 +115,9 @@ def _to_topic(rule: Any, target: Mapping[str, Any], event: dict[str, Any]) -> No
     from moto.sns.models import sns_backends
 
     account, region = target["Arn"].split(":")[4], target["Arn"].split(":")[3]
-    topics = sns_backends[account][region].topics
-    if target["Arn"] in topics:
-        topics[target["Arn"]].publish(json.dumps(_input(target, event)))
+    topic = sns_backends[account][region].topics.get(target["Arn"])
+    if topic is not None and _may(rule, target, "sns:Publish"):
+        topic.publish(json.dumps(_input(target, event)))
 
 
 def _to_queue(rule: Any, target: Mapping[str, Any], event: dict[str, Any]) -> None:
@@ -115,10 +125,10 @@ def _to_queue(rule: Any, target: Mapping[str, Any], event: dict[str, Any]) -> No
 
     _, _, _, region, account, name = target["Arn"].split(":")
     backend = sqs_backends[account][region]
-    if name not in backend.queues:
+    queue = backend.queues.get(name)
+    if queue is None or not _may(rule, target, "sqs:SendMessage"):
         return
     group = target.get("SqsParameters", {}).get("MessageGroupId")
-    queue = backend.queues[name]
     by_content = getattr(queue, "content_based_deduplication", False)
     if queue.fifo_queue and not (group and by_content):
         # A FIFO queue has to deduplicate by content (EventBridge User Guide, "Amazon SQS targets").
@@ -134,8 +144,29 @@ def _to_bus(rule: Any, target: Mapping[str, Any], event: dict[str, Any]) -> None
 
     _, _, _, region, account, name = target["Arn"].split(":")
     bus = events_backends[account][region].event_buses.get(name.removeprefix("event-bus/"))
-    for other in list(bus.rules.values()) if bus is not None else []:
+    if bus is None or not (account == rule.account_id or _lets_in(bus, rule, target)):
+        return
+    for other in list(bus.rules.values()):
         other.send_to_targets(json.loads(json.dumps(event)))
+
+
+def _may(rule: Any, target: Mapping[str, Any], action: str) -> bool:
+    sender = Sender("events.amazonaws.com", rule.arn, target.get("RoleArn", ""))
+    return sender.may(action, target["Arn"])
+
+
+def _lets_in(bus: Any, rule: Any, target: Mapping[str, Any]) -> bool:
+    """Whether a bus takes events of another account: its policy must name that (EventBridge User
+    Guide, "Sending and receiving events between AWS accounts")."""
+    account = rule.account_id
+    asked = Asked(
+        "events:PutEvents",
+        target["Arn"],
+        administrator(account).principal,
+        {"aws:principalorgid": (organization_id(account),), "aws:sourcearn": (rule.arn,)},
+    )
+    policy = read_policy(bus.policy) if bus.policy else None
+    return policy is not None and bool(policy.grants(asked)) and not policy.denies(asked)
 
 
 _OWN_DELIVERY: Mapping[str, Callable[[Any, Mapping[str, Any], dict[str, Any]], None]] = {
@@ -169,6 +200,13 @@ def _input(target: Mapping[str, Any], event: dict[str, Any]) -> Any:
     )
 
 
+def _test_event_pattern(response: Any, asked: dict[str, Any]) -> Mapping[str, Any]:
+    from moto.events.models import EventPattern
+
+    pattern = EventPattern.load(asked["EventPattern"])
+    return {"Result": bool(pattern.matches_event(json.loads(asked["Event"])))}
+
+
 def _reserved_sources() -> None:
     from moto.events.models import EventsBackend
 
@@ -197,7 +235,8 @@ def _is_reserved(event: Mapping[str, Any]) -> bool:
     return str(event.get("Source") or "").startswith(_RESERVED)
 
 
-def _instance_states() -> None:
+def correct_instances() -> None:
+    """Have EC2 say how the states of its instances change."""
     from moto.ec2.models import EC2Backend
     from moto.ec2.models.instances import Instance
 

@@ -1,4 +1,4 @@
-"""EC2 security groups: what can't be deleted, and how many there may be."""
+"""EC2 security groups: what is in them, what can't be deleted, and how many there may be."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from flows.gameday.aws.errors import ec2_error
 
 
 def correct() -> None:
-    """Refuse to delete groups in use, to make two of a name, or more than the quota allows."""
+    """Have default groups let in themselves, say which rules are revoked, and refuse to delete
+    groups in use, to make two of a name, or more than the quota allows."""
+    _deleted()
+    _made()
+    _revoked()
+
+
+def _deleted() -> None:
     from moto.ec2.models import EC2Backend
 
     delete = EC2Backend.delete_security_group
@@ -33,6 +40,11 @@ def correct() -> None:
 
     EC2Backend.delete_security_group = delete_security_group
 
+
+def _made() -> None:
+    from moto.ec2.models import EC2Backend
+    from moto.ec2.models.security_groups import SecurityGroupRule
+
     create = EC2Backend.create_security_group
 
     def create_security_group(
@@ -51,9 +63,59 @@ def correct() -> None:
                 "SecurityGroupLimitExceeded",
                 f"The maximum number of security groups for VPC '{vpc_id}' has been reached.",
             )
-        return create(self, name, description, vpc_id, **more)
+        group = create(self, name, description, vpc_id, **more)
+        if group.is_default:
+            # "Allows inbound traffic from all resources that are assigned to this security group"
+            # (VPC User Guide, "Default security groups for your VPCs").
+            itself = {"GroupId": group.id, "OwnerId": self.account_id, "UserId": self.account_id}
+            group.add_ingress_rule(
+                SecurityGroupRule(self, "-1", group.id, None, None, {}, itself, is_egress=False)
+            )
+        return group
 
     EC2Backend.create_security_group = create_security_group
+
+
+def _revoked() -> None:
+    from moto.ec2.responses.security_groups import SecurityGroups
+
+    # RevokeSecurityGroupIngress and -Egress answer RevokedSecurityGroupRules.
+    def revoking(revoke: Any, rules: str) -> Any:
+        def revoked(self: Any) -> Any:
+            name = self._get_param("GroupId") or self._get_param("GroupName")
+            group = self.ec2_backend.get_security_group_by_name_or_id(name)
+            before = list(getattr(group, rules)) if group is not None else []
+            answer = revoke(self)
+            left = {rule.id for rule in getattr(group, rules)}
+            answer.result["RevokedSecurityGroupRules"] = [
+                _revoked_rule(rule) for rule in before if rule.id not in left
+            ]
+            return answer
+
+        return revoked
+
+    SecurityGroups.revoke_security_group_ingress = revoking(
+        SecurityGroups.revoke_security_group_ingress, "ingress_rules"
+    )
+    SecurityGroups.revoke_security_group_egress = revoking(
+        SecurityGroups.revoke_security_group_egress, "egress_rules"
+    )
+
+
+def _revoked_rule(rule: Any) -> dict[str, Any]:
+    return {
+        "SecurityGroupRuleId": rule.id,
+        "GroupId": rule.group_id,
+        "IsEgress": rule.is_egress,
+        "IpProtocol": rule.ip_protocol,
+        "FromPort": -1 if rule.from_port is None else rule.from_port,
+        "ToPort": -1 if rule.to_port is None else rule.to_port,
+        "CidrIpv4": rule.cidr_ipv4,
+        "CidrIpv6": rule.cidr_ipv6,
+        "PrefixListId": rule.prefix_list_id,
+        "ReferencedGroupId": rule.source_group.get("GroupId"),
+        "Description": rule.ip_range.get("Description") or rule.source_group.get("Description"),
+    }
 
 
 def _on_interface(backend: Any, group_id: str) -> bool:

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from flows.gameday.aws import events, operations
+from flows.gameday.aws import events, operations, securityhub
 from flows.gameday.aws.findings import epoch_milliseconds, sort_key, values_at
+from flows.gameday.aws.guardduty_asff import in_asff
 from flows.gameday.aws.operations import timestamp
 from flows.gameday.aws.sample_findings import SAMPLE_TYPES, sample_finding
 
@@ -144,9 +145,14 @@ def _found(backend: Any, detector: Any, finding: dict[str, Any]) -> str:
     _findings(detector)[identity] = whole
     # What is suppressed is archived and sent nowhere (GuardDuty User Guide, "Suppression rules").
     if not suppressed:
-        events.emit(
-            account, region, "aws.guardduty", "GuardDuty Finding", event_detail(backend, whole)
-        )
+        detail = event_detail(backend, whole)
+        events.emit(account, region, "aws.guardduty", "GuardDuty Finding", detail)
+        # "Once you enable GuardDuty and Security Hub CSPM in the same account within the same AWS
+        # Region, GuardDuty starts sending all the generated findings" (GuardDuty User Guide,
+        # "Integrating with AWS Security Hub CSPM"): new ones and updates, but not what is archived
+        # or unarchived by hand.
+        if securityhub.is_enabled(account, region):
+            securityhub.receive(account, region, in_asff(whole, detail["service"]))
     return identity
 
 

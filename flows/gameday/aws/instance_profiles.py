@@ -19,6 +19,8 @@ def correct() -> None:
     Instance.profile_arn = property(lambda self: (self.iam_instance_profile or {}).get("Arn"))
     filter_dict_attribute_mapping["iam-instance-profile.arn"] = "profile_arn"
 
+    _all_that_are_launched()
+
     make = IamInstanceProfileAssociation.__init__
 
     def __init__(
@@ -70,3 +72,22 @@ def correct() -> None:
             raise
 
     EC2Backend.replace_iam_instance_profile_association = replace
+
+
+def _all_that_are_launched() -> None:
+    from moto.ec2.responses.instances import InstanceResponse
+
+    run = InstanceResponse.run_instances
+
+    def run_instances(self: Any) -> Any:
+        answer = run(self)
+        profile = self._get_param("IamInstanceProfile") or {}
+        # Every instance of the launch has the profile (RunInstances, IamInstanceProfile); moto gives
+        # it to the first.
+        for instance in answer.result.instances[1:] if profile else ():
+            self.ec2_backend.associate_iam_instance_profile(
+                instance.id, profile.get("Name"), profile.get("Arn")
+            )
+        return answer
+
+    InstanceResponse.run_instances = run_instances

@@ -1,105 +1,24 @@
-"""EC2 instances: attributes, metadata options, spot, and states in which nothing can be changed."""
+"""EC2 instances: how they are launched, their metadata options, and what is left of them."""
 
 from __future__ import annotations
 
+import copy
 import re
 from typing import Any
 
 from flows.gameday.aws import settings
 from flows.gameday.aws.errors import ec2_error
+from flows.gameday.aws.instance_states import require_modifiable
 
 _ID = re.compile(r"i-(?:[0-9a-f]{8}|[0-9a-f]{17})")
-_ATTRIBUTES = (
-    "DisableApiStop",
-    "DisableApiTermination",
-    "EbsOptimized",
-    "EnaSupport",
-    "Groups",
-    "InstanceInitiatedShutdownBehavior",
-    "InstanceType",
-    "Kernel",
-    "Ramdisk",
-    "SourceDestCheck",
-    "SriovNetSupport",
-    "UserData",
-)
-_PROTECTIONS = {
-    "DisableApiTermination": "disableApiTermination",
-    "DisableApiStop": "disableApiStop",
-}
 
 
 def correct() -> None:
-    """Have instances keep exactly what was set on them, and refuse what AWS refuses."""
-    _attributes()
+    """Have instances be what their launch said, and refuse what AWS refuses."""
     _metadata_options()
     _ids()
     _launches()
     _life()
-
-
-def _attributes() -> None:
-    from moto.core.responses import EmptyResult
-    from moto.ec2.responses.instances import InstanceResponse
-
-    modify = InstanceResponse.modify_instance_attribute
-
-    def modify_instance_attribute(self: Any) -> Any:
-        instance = _modifiable(self.ec2_backend, self._get_param("InstanceId"))
-        given = _given(self)
-        # "You can specify only one attribute at a time" (ModifyInstanceAttribute).
-        if len(given) > 1 or (given and self._get_param("BlockDeviceMappings")):
-            raise ec2_error(
-                "InvalidParameterCombination",
-                "Fields for multiple attribute types specified: " + ", ".join(sorted(given)),
-            )
-        for name, value in given.items():
-            if name == "InstanceInitiatedShutdownBehavior":
-                return _shutdown_behavior(instance, value)
-            if name in _PROTECTIONS:
-                return _protection(instance, name, value)
-        mappings = self._get_param("BlockDeviceMappings", [])
-        if mappings:
-            return _delete_on_termination(instance, mappings)
-        # moto takes every attribute that it doesn't know for a change of groups to none.
-        return modify(self)
-
-    def _shutdown_behavior(instance: Any, value: Any) -> Any:
-        if value not in ("stop", "terminate"):
-            raise ec2_error(
-                "InvalidParameterValue",
-                f"Invalid value '{value}' for instanceInitiatedShutdownBehavior",
-            )
-        instance.instance_initiated_shutdown_behavior = value
-        return EmptyResult()
-
-    def _protection(instance: Any, name: str, value: Any) -> Any:
-        on = str(value).lower() == "true"
-        if on and instance.lifecycle == "spot":
-            # "You can't enable termination protection for Spot Instances" and "… stop protection
-            # for Spot Instances" (ModifyInstanceAttribute, DisableApiTermination, DisableApiStop).
-            raise ec2_error(
-                "UnsupportedOperation",
-                f"You can't modify the attribute '{_PROTECTIONS[name]}' of a Spot Instance.",
-            )
-        attribute = "disable_api_stop" if name == "DisableApiStop" else "disable_api_termination"
-        setattr(instance, attribute, on)
-        return EmptyResult()
-
-    def _delete_on_termination(instance: Any, mappings: list[dict[str, Any]]) -> Any:
-        for mapping in mappings:
-            if mapping.get("DeviceName") not in instance.block_device_mapping:
-                raise ec2_error(
-                    "InvalidInstanceAttributeValue",
-                    f"No device is currently mapped at {mapping.get('DeviceName')}",
-                )
-        for mapping in mappings:
-            # "DeleteOnTermination … Default: true" where it is left out (ModifyInstanceAttribute).
-            wanted = mapping.get("Ebs", {}).get("DeleteOnTermination", True)
-            instance.block_device_mapping[mapping["DeviceName"]].delete_on_termination = wanted
-        return EmptyResult()
-
-    InstanceResponse.modify_instance_attribute = modify_instance_attribute
 
 
 def _metadata_options() -> None:
@@ -117,7 +36,9 @@ def _metadata_options() -> None:
     ) -> Any:
         # "If you don't specify a value, … the existing state is maintained"
         # (ModifyInstanceMetadataOptions); moto empties what isn't given.
-        options = _modifiable(self, instance_id).metadata_options
+        instance = self.get_instance(instance_id)
+        require_modifiable(instance)
+        options = instance.metadata_options
         given = {
             "http_tokens": http_tokens,
             "http_put_response_hop_limit": hop_limit,
@@ -128,7 +49,11 @@ def _metadata_options() -> None:
         for name, value in given.items():
             if value is not None:
                 setattr(options, name, value)
-        return options
+        # "pending: The metadata options are being updated" (InstanceMetadataOptionsResponse, State):
+        # they are applied by the next call.
+        answered = copy.copy(options)
+        answered.state = "pending"
+        return answered
 
     EC2Backend.modify_instance_metadata_options = modify
 
@@ -204,7 +129,7 @@ def _launches() -> None:
 
     def run_instances_called(self: Any) -> Any:
         answer = run_called(self)
-        protected = str(self._get_param("DisableApiTermination")).lower() == "true"
+        protected = bool(self._get_bool_param("DisableApiTermination"))
         for instance in answer.result.instances:
             instance.disable_api_termination = protected
         return answer
@@ -237,30 +162,6 @@ def _life() -> None:
         return result
 
     Instance.terminate = terminate_instance
-
-
-def _given(response: Any) -> dict[str, Any]:
-    """The attributes that a ModifyInstanceAttribute sets, by their names in the API."""
-    attribute = response._get_param("Attribute")
-    if attribute is not None:
-        name = "Groups" if attribute == "groupSet" else attribute[0].upper() + attribute[1:]
-        return {name: response._get_param("Value")}
-    given = {name: response._get_param(name) for name in _ATTRIBUTES}
-    return {
-        name: value.get("Value") if isinstance(value, dict) else value
-        for name, value in given.items()
-        if value is not None
-    }
-
-
-def _modifiable(backend: Any, instance_id: str) -> Any:
-    instance = backend.get_instance(instance_id)
-    if instance.state in ("terminated", "shutting-down"):
-        raise ec2_error(
-            "IncorrectInstanceState",
-            f"The instance '{instance_id}' is in state '{instance.state}' and can't be modified.",
-        )
-    return instance
 
 
 def _well_formed(instance_ids: list[str]) -> None:

@@ -66,7 +66,16 @@ def _groups_of_their_own() -> None:
         if len(rest) > 2:  # as the API's handler passes them, by position
             group_ids = rest[2]
         vpc_id = subnet.vpc_id if hasattr(subnet, "vpc_id") else self.get_subnet(subnet).vpc_id
-        found = _groups(self, list(dict.fromkeys(group_ids or [])), vpc_id)
+        found = _groups(self, list(dict.fromkeys(group_ids or [])))
+        for group in found:
+            # "You can't specify a security group and subnet that are in different VPCs" (EC2 error
+            # codes, InvalidParameter).
+            if group.vpc_id != vpc_id:
+                raise ec2_error(
+                    "InvalidParameter",
+                    f"Security group {group.id} and subnet {getattr(subnet, 'id', subnet)} belong "
+                    "to different networks.",
+                )
         if len(rest) > 2:
             rest = (*rest[:2], [group.id for group in found], *rest[3:])
             return create(self, subnet, *rest, **named)
@@ -89,6 +98,8 @@ def _groups_of_their_own() -> None:
                 return str(bool(self.requester_managed)).lower()
             case "attachment.device-index":
                 return None if self.device_index is None else str(self.device_index)
+            case "attachment.status":
+                return None if self.attachment is None else self.attachment.status
         return values(self, filter_name, method_name)
 
     NetworkInterface.get_filter_value = get_filter_value
@@ -127,7 +138,14 @@ def _attributes() -> None:
 def _set(eni: Any, name: str, value: Any) -> None:
     match name:
         case "Groups":
-            eni._group_set = _groups(eni.ec2_backend, value, eni.vpc_id)
+            found = _groups(eni.ec2_backend, value)
+            # "InvalidGroup.NotFound … in a different VPC" (EC2 error codes).
+            if any(group.vpc_id != eni.vpc_id for group in found):
+                raise ec2_error(
+                    "InvalidGroup.NotFound",
+                    "You have specified two resources that belong to different networks.",
+                )
+            eni._group_set = found
             if eni.instance is not None and eni.device_index == 0:
                 eni.instance.security_groups = list(eni._group_set)
         case "Attachment":
@@ -247,19 +265,13 @@ def _primary(eni: Any) -> dict[str, Any]:
     return found
 
 
-def _groups(backend: Any, ids: list[str], vpc_id: str) -> list[Any]:
+def _groups(backend: Any, ids: list[str]) -> list[Any]:
     found = []
     for group_id in ids:
         group = backend.get_security_group_from_id(group_id)
         if group is None:
             raise ec2_error(
                 "InvalidGroup.NotFound", f"The security group '{group_id}' does not exist"
-            )
-        if group.vpc_id != vpc_id:
-            # "You must specify security groups of the interface's VPC" (EC2 error codes).
-            raise ec2_error(
-                "InvalidParameterValue",
-                f"Security group {group_id} and the interface belong to different networks.",
             )
         found.append(group)
     if len(found) > GROUPS_PER_INTERFACE:

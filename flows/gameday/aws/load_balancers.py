@@ -13,6 +13,11 @@ from flows.gameday.aws.settings import Taking
 _NOT_REGISTERED = ("unused", "Target.NotRegistered", "Target is not registered")
 _DRAINING = ("draining", "Target.DeregistrationInProgress", "Target deregistration is in progress")
 _NOT_IN_USE = ("unused", "Target.NotInUse", "Target group is not configured to receive traffic")
+_REGISTERING = (
+    "initial",
+    "Elb.RegistrationInProgress",
+    "Target registration is in progress",
+)
 _NOT_RUNNING = ("unused", "Target.InvalidState", "Target is in the stopped state")
 _UNREACHABLE = ("unhealthy", "Target.Timeout", "Request timed out")
 
@@ -21,7 +26,6 @@ def correct() -> None:
     """Have target groups keep one target per id and port, and drain what leaves."""
     _targets()
     _health()
-    _classic()
 
 
 class Targets(dict[Any, Any]):
@@ -39,6 +43,7 @@ def _targets() -> None:
     def __init__(self: Any, *arguments: Any, **named: Any) -> None:
         make(self, *arguments, **named)
         self.targets = Targets()
+        self.coming = {}
         self.leaving = {}
 
     FakeTargetGroup.__init__ = __init__
@@ -52,6 +57,8 @@ def _targets() -> None:
             known = {"Id": key[0], "Port": key[1]}
             if target.get("AvailabilityZone"):
                 known["AvailabilityZone"] = target["AvailabilityZone"]
+            if not dict.__contains__(self.targets, key):
+                self.coming[key] = Taking.now(settings.SETTINGS.register_seconds)
             self.targets[key] = known
             self.leaving.pop(key, None)
 
@@ -69,10 +76,14 @@ def _targets() -> None:
 
 
 def _leave(group: Any, keys: Iterable[Any]) -> None:
+    # "The amount of time … to wait before changing the state of a deregistering target from
+    # draining to unused" (TargetGroupAttribute).
+    delay = float(group.attributes["deregistration_delay.timeout_seconds"])
     for key in list(keys):
         if dict.__contains__(group.targets, key):
             group.targets.pop(key)
-            group.leaving[key] = Taking.now(settings.SETTINGS.drain_seconds)
+            group.coming.pop(key, None)
+            group.leaving[key] = Taking.now(min(delay, settings.SETTINGS.drain_seconds))
 
 
 def _key(group: Any, target: dict[str, Any]) -> tuple[str, int]:
@@ -160,6 +171,8 @@ def _state(
     eni = interface_of(backend.ec2_backend, key[0])
     if eni is not None and eni.instance is not None and eni.instance.state != "running":
         return _NOT_RUNNING
+    if not group.coming[key].over:
+        return _REGISTERING
     if settings.SETTINGS.health_seconds and not reaches_target(backend, group, key):
         return _UNREACHABLE
     return "healthy", None, None
@@ -172,62 +185,3 @@ def reaches_target(elbv2: Any, group: Any, key: tuple[str, int]) -> bool:
         return True
     balancers = [elbv2.load_balancers[arn] for arn in group.load_balancer_arns]
     return all(Source.of(elbv2.ec2_backend, item).reaches(eni, key[1]) for item in balancers)
-
-
-def reached_by_classic(ec2: Any, balancer: Any, instance: Any) -> bool:
-    """Whether a classic load balancer reaches an instance, on the ports of its listeners."""
-    source, eni = Source.of(ec2, balancer), instance.nics.get(0)
-    return eni is None or all(
-        source.reaches(eni, int(item.instance_port)) for item in balancer.listeners
-    )
-
-
-def _classic() -> None:
-    """Have an instance be registered once or not at all, whoever registered it.
-
-    moto keeps those that a person and those that an Auto Scaling group has registered apart, and
-    lists one that is registered again twice.
-    """
-    from moto.elb.exceptions import ELBClientError, LoadBalancerNotFoundError
-    from moto.elb.models import ELBBackend
-
-    def balancer(backend: Any, name: str) -> Any:
-        found = backend.load_balancers.get(name)
-        if found is None:
-            raise LoadBalancerNotFoundError(name)
-        return found
-
-    def require_instances(backend: Any, instance_ids: Iterable[str]) -> None:
-        # "InvalidInstance: The specified endpoint is not valid" (RegisterInstancesWithLoadBalancer
-        # and DeregisterInstancesFromLoadBalancer).
-        from moto.ec2.models import ec2_backends
-
-        ec2 = ec2_backends[backend.account_id][backend.region_name]
-        for instance_id in instance_ids:
-            instance = ec2.get_instance_by_id(instance_id)
-            if instance is None or instance.state == "terminated":
-                raise ELBClientError(
-                    "InvalidInstance", f"Could not find EC2 instance {instance_id}."
-                )
-
-    register, deregister = ELBBackend.register_instances, ELBBackend.deregister_instances
-
-    def register_instances(
-        self: Any, name: str, instance_ids: Iterable[str], from_autoscaling: bool = False
-    ) -> Any:
-        known = balancer(self, name).instance_ids
-        require_instances(self, instance_ids)
-        new = [instance_id for instance_id in instance_ids if instance_id not in known]
-        return register(self, name, new, from_autoscaling)
-
-    def deregister_instances(
-        self: Any, name: str, instance_ids: Iterable[str], from_autoscaling: bool = False
-    ) -> Any:
-        balancer(self, name)
-        if not from_autoscaling:
-            require_instances(self, instance_ids)
-            deregister(self, name, instance_ids, True)
-        return deregister(self, name, instance_ids, from_autoscaling)
-
-    ELBBackend.register_instances = register_instances
-    ELBBackend.deregister_instances = deregister_instances

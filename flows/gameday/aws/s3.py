@@ -1,15 +1,13 @@
-"""S3: what Object Lock keeps, what Block Public Access blocks, and uploads that arrived damaged."""
+"""S3: what Object Lock keeps, and uploads that arrived damaged."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
-
-_PUBLIC = ("/global/AllUsers", "/global/AuthenticatedUsers")
 
 # The checksums that can be computed here; CRC-32C and CRC-64/NVME need libraries of their own, and
 # are taken as they come.
@@ -22,11 +20,10 @@ _ALGORITHMS = (*_CHECKSUMS, "CRC32C", "CRC64NVME")
 
 
 def correct() -> None:
-    """Have retention hold, public access blocked, damaged uploads refused, and refusals say so."""
+    """Have retention hold, damaged uploads refused, and refusals say so."""
     _memory()
     _uploads()
     _retention()
-    _public_access()
     _denials()
 
 
@@ -192,73 +189,6 @@ def _moment(text: str) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def _public_access() -> None:
-    from moto.s3.models import PublicAccessBlock, S3Backend
-    from moto.s3.responses import S3Response
-    from moto.s3.utils import bucket_policy_is_public
-
-    create = S3Backend.create_bucket
-
-    def create_bucket(self: Any, bucket_name: str, *arguments: Any, **named: Any) -> Any:
-        bucket = create(self, bucket_name, *arguments, **named)
-        # New buckets block public access, since April 2023 (S3 User Guide, "Blocking public access
-        # to your Amazon S3 storage").
-        bucket.public_access_block = PublicAccessBlock("true", "true", "true", "true")
-        return bucket
-
-    S3Backend.create_bucket = create_bucket
-
-    put_policy = S3Backend.put_bucket_policy
-
-    def put_bucket_policy(self: Any, bucket_name: str, policy: bytes) -> None:
-        # BlockPublicPolicy "causes Amazon S3 to reject calls to PUT Bucket policy if the specified
-        # bucket policy allows public access" (PublicAccessBlockConfiguration).
-        blocked = _blocks(self.get_bucket(bucket_name), "block_public_policy")
-        if blocked and bucket_policy_is_public(policy):
-            raise _access_denied()
-        put_policy(self, bucket_name, policy)
-
-    S3Backend.put_bucket_policy = put_bucket_policy
-
-    put_acl = S3Backend.put_bucket_acl
-
-    def put_bucket_acl(self: Any, bucket_name: str, acl: Any) -> None:
-        _refuse_public_acl(self.get_bucket(bucket_name), acl)
-        put_acl(self, bucket_name, acl)
-
-    S3Backend.put_bucket_acl = put_bucket_acl
-
-    for method in ("put_object", "put_object_acl"):
-        setattr(S3Response, method, _without_public_acl(getattr(S3Response, method)))
-
-
-def _without_public_acl(call: Any) -> Any:
-    # "BlockPublicAcls … PUT Bucket acl and PUT Object acl calls fail if the specified ACL is
-    # public. PUT Object calls fail if the request includes a public ACL."
-    def called(self: Any) -> Any:
-        bucket = self.backend.get_bucket(self.bucket_name)
-        _refuse_public_acl(bucket, self._acl_from_headers(self.headers))
-        return call(self)
-
-    return called
-
-
-def _refuse_public_acl(bucket: Any, acl: Any) -> None:
-    grantees = [grantee for grant in (acl.grants if acl else ()) for grantee in grant.grantees]
-    public = any((grantee.uri or "").endswith(_PUBLIC) for grantee in grantees)
-    if public and _blocks(bucket, "block_public_acls"):
-        raise _access_denied()
-
-
-def _blocks(bucket: Any, setting: str) -> bool:
-    """Whether a bucket blocks it, or its account does: "the most restrictive combination"."""
-    from moto.s3control.models import s3control_backends
-
-    account = s3control_backends[bucket.account_id][bucket.partition]
-    settings: Iterable[Any] = (bucket.public_access_block, account.public_access_block)
-    return any(bool(getattr(item, setting, False)) for item in settings if item is not None)
-
-
 def _denials() -> None:
     from moto.s3.responses import S3Response
 
@@ -269,13 +199,14 @@ def _denials() -> None:
         # "AccessDenied" (S3 error codes); moto answers a bucket policy's Deny with an empty page.
         empty = isinstance(answer, tuple) and answer[0] == 403 and not answer[2]
         if empty and request.method not in ("HEAD", "OPTIONS"):
-            raise _access_denied()
+            raise access_denied()
         return answer
 
     S3Response._key_response = _key_response
 
 
-def _access_denied() -> Exception:
+def access_denied() -> Exception:
+    """S3's refusal of what isn't allowed."""
     from moto.s3.exceptions import S3AccessDeniedError
 
     denied: Exception = S3AccessDeniedError()

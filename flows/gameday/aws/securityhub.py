@@ -10,6 +10,7 @@ from typing import Any
 
 from flows.gameday.aws import events, operations
 from flows.gameday.aws.findings import epoch_milliseconds, sort_key, values_at
+from flows.gameday.aws.loading import is_loaded
 from flows.gameday.aws.operations import timestamp
 
 _PAGE = 100
@@ -124,6 +125,22 @@ def correct() -> None:
             "DeleteActionTarget": _delete_action_target,
         },
     )
+
+
+def is_enabled(account: str, region: str) -> bool:
+    """Whether an account has Security Hub in a Region."""
+    if not is_loaded("securityhub"):
+        return False
+    from moto.securityhub.models import securityhub_backends
+
+    return bool(securityhub_backends[account][region].enabled)
+
+
+def receive(account: str, region: str, finding: dict[str, Any]) -> None:
+    """Take a finding, in ASFF, of another AWS service, which has Security Hub's permission."""
+    from moto.securityhub.models import securityhub_backends
+
+    _import(securityhub_backends[account][region], finding)
 
 
 def choose(action: str, finding_ids: Iterable[str]) -> int:

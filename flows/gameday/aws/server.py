@@ -30,6 +30,7 @@ from flows.gameday.aws.authorization import enforce, sessions
 from flows.gameday.aws.dataplane import DataPlane, NewConnection
 from flows.gameday.aws.faults import Fault, Faults, Limit, Limits, error_answer
 from flows.gameday.aws.identities import identity_of
+from flows.gameday.aws.loading import is_loaded
 from flows.gameday.aws.memory import Memory, forget, seed
 from flows.gameday.aws.recording import Calls, Request
 
@@ -81,6 +82,10 @@ class SimulatedAws:
     drain_seconds: float = 0.0
     stack_seconds: float = 0.0
     health_seconds: float = 0.0
+    grace_seconds: float = 0.0
+    register_seconds: float = 0.0
+    provision_seconds: float = 0.0
+    instance_seconds: float = 0.0
     groups_per_vpc: int = 2500
     seed: int = 0
     enforce_iam: bool = False
@@ -146,6 +151,10 @@ class SimulatedAws:
             drain_seconds=self.drain_seconds,
             stack_seconds=self.stack_seconds,
             health_seconds=self.health_seconds,
+            grace_seconds=self.grace_seconds,
+            register_seconds=self.register_seconds,
+            provision_seconds=self.provision_seconds,
+            instance_seconds=self.instance_seconds,
             snapshots_fail=False,
             no_capacity=(),
             groups_per_vpc=self.groups_per_vpc,
@@ -324,7 +333,8 @@ class SimulatedAws:
                 request.service, request.operation, account, request.region
             )
             if fault is None or fault.effect in ("lost_answer", "partial_page"):
-                autoscaling.keep_up()
+                if is_loaded("autoscaling"):
+                    autoscaling.keep_up()
                 keep = fault.keep if fault is not None and fault.effect == "partial_page" else None
                 status, headers, answer = self._paged(environ, body, request, keep)
             elif fault.refuses:

@@ -15,7 +15,12 @@ class Settings(BaseModel):
     ``snapshot_seconds`` is how long a snapshot is pending, ``drain_seconds`` how long a target
     drains after its deregistration, ``stack_seconds`` how long a CloudFormation stack is in
     progress. ``health_seconds`` is how long a load balancer can't reach an instance before its
-    Auto Scaling group terminates and replaces it; with 0 that never happens.
+    Auto Scaling group terminates and replaces it; with 0 that never happens. ``grace_seconds`` is
+    what is left of a group's health check grace period for its new members, at most.
+    ``register_seconds`` is how long a target, or an instance of a classic load balancer, is being
+    registered. ``provision_seconds`` is how long RDS, ECS and EKS take to make, to change or to
+    stop something. ``instance_seconds`` is how long an instance is pending, stopping or shutting
+    down; what Auto Scaling launches is running at once.
 
     ``snapshots_fail`` has the snapshots that are taken from now on end in ``error``, and
     ``no_capacity`` are the instance types of which none can be launched.
@@ -25,8 +30,8 @@ class Settings(BaseModel):
     ``untrack_seconds`` is how long the rules of security groups have to leave a connection untracked
     before it is (:data:`flows.gameday.network.connections.UNTRACKED_AFTER`).
 
-    With ``enforce_iam`` nobody may do what IAM doesn't allow them; access keys that IAM never gave
-    out are then the administrator's. ``iam_consistency_seconds`` is how long a change of IAM takes
+    With ``enforce_iam`` nobody may do what IAM doesn't allow them; access keys that begin with
+    AKIASIMULATED are the administrator's. ``iam_consistency_seconds`` is how long a change of IAM takes
     to count. ``trail_seconds`` is how long CloudTrail takes to know of a call.
     """
 
@@ -37,6 +42,10 @@ class Settings(BaseModel):
     drain_seconds: float = Field(default=0.0, ge=0)
     stack_seconds: float = Field(default=0.0, ge=0)
     health_seconds: float = Field(default=0.0, ge=0)
+    grace_seconds: float = Field(default=0.0, ge=0)
+    register_seconds: float = Field(default=0.0, ge=0)
+    provision_seconds: float = Field(default=0.0, ge=0)
+    instance_seconds: float = Field(default=0.0, ge=0)
     snapshots_fail: bool = False
     no_capacity: tuple[str, ...] = ()
     # "VPC security groups per Region: 2,500" is the quota closest to one per VPC (Amazon VPC

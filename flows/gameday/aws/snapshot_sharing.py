@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import copy
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from flows.gameday.aws import ebs_encryption
 from flows.gameday.aws.errors import ec2_error
 
 _ARBITRARY_VOLUME = "vol-ffffffff"
-_DEFAULT_KEY = "alias/aws/ebs"
 _ACCOUNT = re.compile(r"\d{12}")
 _BLOCKING = ("block-all-sharing", "block-new-sharing")
 _OPEN = "unblocked"
@@ -176,7 +175,7 @@ def _refuse_sharing(backend: Any, snapshot: Any, adding: Mapping[str, set[str]])
         return
     if snapshot.encrypted and adding["groups"]:
         raise ec2_error("OperationNotPermitted", "Encrypted snapshots cannot be made public")
-    if snapshot.encrypted and _is_default_key(backend, snapshot.kms_key_id):
+    if snapshot.encrypted and ebs_encryption.is_default_key(backend, snapshot.kms_key_id):
         raise ec2_error(
             "OperationNotPermitted", "Encrypted snapshots with EBS default key cannot be shared"
         )
@@ -213,7 +212,7 @@ def _copied() -> None:
         encrypted = encrypted or source.encrypted
         # "If this parameter is not specified, your KMS key for Amazon EBS is used", also for the
         # copy of a snapshot that has another key.
-        arn = _key_arn(backend, key) if encrypted else None
+        arn = ebs_encryption.key_arn(backend, key) if encrypted else None
         made = Snapshot(
             backend,
             random_snapshot_id(),
@@ -227,69 +226,15 @@ def _copied() -> None:
         made.of_volume, made.of_size = _ARBITRARY_VOLUME, source.volume_size
         # AWS "authenticates the KMS key asynchronously", so that "the action can appear to complete,
         # but eventually fails": for want of the key that is given, or of access to the source's.
-        made.fails = made.fails or (encrypted and arn is None) or not _may_read(backend, source)
+        needed = [arn] if encrypted else []
+        needed += [source.kms_key_id] if source.encrypted else []
+        made.fails = made.fails or not all(ebs_encryption.may_use(backend, key) for key in needed)
         backend.snapshots[made.id] = made
         # "User-defined tags … are not copied" unless they are given (EBS User Guide).
         made.add_tags(self._parse_tag_specification().get("snapshot", {}))
         return ActionResult({"SnapshotId": made.id, "Tags": made.tag_set})
 
     ElasticBlockStore.copy_snapshot = copy_snapshot
-
-
-def _may_read(backend: Any, source: Any) -> bool:
-    """Whether the account may use the key of a snapshot that is shared with it.
-
-    The customer managed key has to be shared as well (EBS User Guide, "Share the KMS key used to
-    encrypt a shared Amazon EBS snapshot"): its key policy or a grant names the account.
-    """
-    if not source.encrypted or source.owner_id == backend.account_id:
-        return True
-    key = _key(source.kms_key_id)
-    if key is None or key.key_state != "Enabled":
-        return False
-    principals = [grant.grantee_principal for grant in key.list_grants(None)]
-    statements = json.loads(key.policy or "{}").get("Statement", [])
-    for statement in statements if isinstance(statements, list) else [statements]:
-        named = statement.get("Principal", {})
-        named = named.get("AWS", []) if isinstance(named, dict) else named
-        if statement.get("Effect") == "Allow":
-            principals += named if isinstance(named, list) else [named]
-    return any(principal == "*" or backend.account_id in principal for principal in principals)
-
-
-def _key(arn: str | None) -> Any:
-    from moto.kms.models import kms_backends
-
-    parts = str(arn).split(":", 5)
-    if len(parts) != 6 or not parts[5].startswith("key/"):
-        return None
-    return kms_backends[parts[4]][parts[3]].keys.get(parts[5].removeprefix("key/"))
-
-
-def _key_arn(backend: Any, given: str | None) -> str | None:
-    """The ARN of the key that CopySnapshot names by id, alias or ARN, in the copy's Region; that of
-    the account's default key for EBS where it names none. None where there is no such key."""
-    from moto.kms.models import kms_backends
-
-    kms = kms_backends[backend.account_id][backend.region_name]
-    if not given:
-        return str(backend.default_kms_key_id or backend._create_default_encryption_key())
-    arn = f"arn:{backend.partition}:kms:{backend.region_name}:{backend.account_id}:key/{given}"
-    if given.startswith("alias/") or ":alias/" in given:
-        arn = str(getattr(kms.keys.get(kms.any_id_to_key_id(given)), "arn", ""))
-    elif given.startswith("arn:"):
-        arn = given
-    key = _key(arn)
-    usable = key is not None and arn.split(":")[3] == backend.region_name
-    return arn if usable and key.key_state == "Enabled" else None
-
-
-def _is_default_key(backend: Any, arn: str | None) -> bool:
-    from moto.kms.models import kms_backends
-
-    key = _key(arn)
-    kms = kms_backends[backend.account_id][backend.region_name]
-    return key is not None and kms.alias_exists(_DEFAULT_KEY) and _DEFAULT_KEY in key.aliases
 
 
 def _public_access() -> None:

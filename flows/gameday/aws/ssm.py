@@ -19,21 +19,7 @@ _GONE = ("shutting-down", "terminated")
 
 def correct() -> None:
     """Have instances be managed where their agents reach the service, and sessions be listed."""
-    from moto.ec2.models.iam_instance_profile import IamInstanceProfileAssociation
     from moto.ssm.responses import SimpleSystemManagerResponse
-
-    associate = IamInstanceProfileAssociation.__init__
-
-    # The agent registers the instance as soon as it has a profile ("Setting up Systems Manager":
-    # an instance profile with AmazonSSMManagedInstanceCore). What the profile's role may do isn't
-    # looked at.
-    def __init__(
-        self: Any, ec2_backend: Any, association_id: str, instance: Any, profile: Any
-    ) -> None:
-        associate(self, ec2_backend, association_id, instance, profile)
-        instance.__dict__.setdefault("managed_since", datetime.now(UTC))
-
-    IamInstanceProfileAssociation.__init__ = __init__
 
     operations.add(
         SimpleSystemManagerResponse,
@@ -44,6 +30,25 @@ def correct() -> None:
             "TerminateSession": _terminate_session,
         },
     )
+
+
+def correct_profiles() -> None:
+    """Have the agent register an instance as soon as it has a profile.
+
+    "Setting up Systems Manager": an instance profile with AmazonSSMManagedInstanceCore. What the
+    profile's role may do isn't looked at.
+    """
+    from moto.ec2.models.iam_instance_profile import IamInstanceProfileAssociation
+
+    associate = IamInstanceProfileAssociation.__init__
+
+    def __init__(
+        self: Any, ec2_backend: Any, association_id: str, instance: Any, profile: Any
+    ) -> None:
+        associate(self, ec2_backend, association_id, instance, profile)
+        instance.__dict__.setdefault("managed_since", datetime.now(UTC))
+
+    IamInstanceProfileAssociation.__init__ = __init__
 
 
 def set_ping_status(instance_id: str, status: str | None) -> None:

@@ -7,11 +7,16 @@ import signal
 import socket
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
+import boto3
 import pytest
 
+from flows.gameday.worlds import client
 from tests.flows.commands import Commands, Running, until
+from tests.flows.gameday.aws.answers import refused
+
+BANK = Path(__file__).parent / "worlds" / "bank.yaml"
 
 
 @pytest.fixture
@@ -57,6 +62,63 @@ def test_a_sandbox_says_in_words_how_to_use_it(clampdown: Commands) -> None:
     assert f"--target {victim}" in said
 
 
+def test_a_sandbox_goes_by_the_settings_that_it_is_given(clampdown: Commands) -> None:
+    given = ("--latency", "5", "--enforce-iam", "--iam-consistency", "0.5", "--seed", "7")
+    with clampdown.start("sandbox", "--json", *given) as sandbox:
+        url = announced(sandbox)["url"]
+        for request in (("reset", b"null"), ("config", b"{}")):
+            with urlopen(Request(f"{url}/_clampdown/{request[0]}", data=request[1])) as answer:
+                settings = json.loads(answer.read())
+
+    assert settings["latency_seconds"] == 0.005
+    assert (settings["enforce_iam"], settings["iam_consistency_seconds"]) == (True, 0.5)
+    assert settings["seed"] == 7
+
+
+def test_iam_decides_where_that_is_asked_for(clampdown: Commands) -> None:
+    with clampdown.start("sandbox", "--json", "--enforce-iam") as sandbox:
+        world = announced(sandbox)
+        iam = client(world["url"], world["region"], "iam")
+        iam.create_user(UserName="somebody")
+        key = iam.create_access_key(UserName="somebody")["AccessKey"]
+        somebody = boto3.Session(key["AccessKeyId"], key["SecretAccessKey"])
+        ec2 = somebody.client("ec2", world["region"], endpoint_url=world["url"])
+        with refused("UnauthorizedOperation"):
+            ec2.describe_vpcs()
+
+
+def test_the_same_seed_gives_the_same_ids(clampdown: Commands) -> None:
+    ids = []
+    for _ in range(2):
+        with clampdown.start("sandbox", "--json", "--seed", "1") as sandbox:
+            ids.append(announced(sandbox)["ids"])
+
+    assert ids[0] == ids[1]
+
+
+def test_a_world_file_says_what_is_in_a_sandbox(clampdown: Commands) -> None:
+    with clampdown.start("sandbox", "--world", str(BANK)) as sandbox:
+        said = sandbox.says("Ctrl-C ends it")
+        sandbox.signal(signal.SIGINT)
+        assert sandbox.end(within=10).code == 0
+
+    ids = dict(line.split() for line in said.splitlines() if line.startswith("instances/"))
+    assert f"--target {next(iter(ids.values()))}\n" in said
+
+
+def test_a_world_file_that_is_none_is_invalid(clampdown: Commands, tmp_path: Path) -> None:
+    absent = tmp_path / "absent.yaml"
+    ended = clampdown("sandbox", "--world", str(absent))
+    assert (ended.code, ended.out) == (2, "")
+    assert "absent.yaml can't be read: No such file or directory" in ended.err
+
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("version: 1\nregion: eu-west-1\nvpc: {}\n")
+    ended = clampdown("sandbox", "--world", str(wrong))
+    assert (ended.code, ended.out) == (2, "")
+    assert "wrong.yaml:3" in ended.err
+
+
 def test_a_port_that_is_taken_is_said_to_be(clampdown: Commands) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -74,6 +136,14 @@ def test_a_port_that_is_none_is_bad_usage(clampdown: Commands, port: str) -> Non
 
     assert ended.code == 2
     assert "--port" in ended.err
+
+
+@pytest.mark.parametrize("seconds", ["-1", "soon"])
+def test_a_consistency_that_makes_no_sense_is_bad_usage(clampdown: Commands, seconds: str) -> None:
+    ended = clampdown("sandbox", "--iam-consistency", seconds)
+
+    assert ended.code == 2
+    assert "--iam-consistency" in ended.err
 
 
 def test_a_latency_that_makes_no_sense_is_bad_usage(clampdown: Commands) -> None:

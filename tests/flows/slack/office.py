@@ -10,9 +10,11 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from flows.gameday.slack.delivery import Ack
 from flows.gameday.slack.people import Person
 from flows.gameday.slack.records import Channel, Message
 from flows.gameday.slack.server import SimulatedSlack
+from flows.gameday.slack.views import View
 from flows.incident import Incident
 from flows.journal.record import Record
 from flows.settings import Settings
@@ -133,7 +135,8 @@ class Office:
 
     def whispers(self, person: Person) -> list[str]:
         """Everything that was told to one person alone."""
-        return [str(post.text) for post in person.whispers()]
+        told = [*person.ephemerals(), *person.direct_messages()]
+        return [f"{post.text} {post.blocks}" for post in told]
 
     # Incidents
 
@@ -156,6 +159,21 @@ class Office:
     def records(self, kind: str) -> list[Record]:
         """All records of a kind, whichever chain they are in."""
         return list(self.scene.responder().journal.find(kind=kind))
+
+    def modal(self, person: Person, *words: str) -> View:
+        """The modal before somebody that has all of these words in it."""
+
+        def find() -> View | None:
+            view = person.modal
+            return view if view and all(word in str(view.given) for word in words) else None
+
+        found: View = self.until(find)
+        return found
+
+    def click(self, person: Person, post: Message, action: str) -> Ack:
+        """Click a button of a post; as it is now, or as it was when the person last looked."""
+        now = post.ts in {known.ts for known in self.posts() if known.blocks == post.blocks}
+        return person.click(self.room, post.ts, action, seen=None if now else post)
 
     def contain(self) -> Message:
         """Rita has the victim contained; the post that asks for an approval."""

@@ -37,6 +37,10 @@ class CredentialsRejected(Exception):
         self.why: Rejection = why
 
 
+# What Clampdown itself signs with in a simulation, and worlds are built with.
+_OWN_KEYS = "AKIASIMULATED"
+
+
 @dataclass(frozen=True)
 class Caller:
     """A principal, the policies that hold for it, and the condition keys that it brings along.
@@ -56,7 +60,7 @@ class Caller:
 def caller_of(access_key: str, account: str, token: str) -> Caller:
     """Who signed with this access key and session token (empty where there is none).
 
-    An access key that was never given out is the administrator's of ``account``: with it worlds are
+    The simulation's own access keys are the administrator's of ``account``: with them worlds are
     built. Without an access key the caller is anonymous.
 
     Raises CredentialsRejected.
@@ -65,6 +69,8 @@ def caller_of(access_key: str, account: str, token: str) -> Caller:
         return Caller(ANONYMOUS)
     home = sessions.account_of(access_key)
     if home is None:
+        if not access_key.startswith(_OWN_KEYS):
+            raise CredentialsRejected("invalid")
         return administrator(account)
     session = sessions.find(access_key, home)
     if session is not None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from flows.gameday.aws import operations
 from flows.gameday.aws.authorization.conditions import MalformedPolicy
 from flows.gameday.aws.authorization.policy import read_policy
 
@@ -100,17 +101,32 @@ def correct() -> None:
     """Have STS keep what its sessions were begun with, and refuse what it refuses of them."""
     _assume_role()
     _user_sessions()
-    _known_keys()
+    _messages()
+
+
+def correct_instances() -> None:
+    """Have an instance that is started again get new credentials."""
     from moto.ec2.models.instances import Instance
 
     stop = Instance.stop
 
     def stopped(self: Any) -> Any:
-        # A started instance gets new credentials.
         self.__dict__.pop(_SERVED, None)
         return stop(self)
 
     Instance.stop = stopped
+
+
+def _messages() -> None:
+    from moto.sts.responses import TokenResponse
+
+    def decode(response: Any, asked: Mapping[str, Any]) -> None:
+        # What is refused here says in plain words why, and comes with no encoded message.
+        raise operations.error(
+            "InvalidAuthorizationMessageException", "The authorization message is not valid."
+        )
+
+    operations.add(TokenResponse, {"DecodeAuthorizationMessage": decode})
 
 
 def find(access_key: str, account: str) -> Session | None:
@@ -143,7 +159,7 @@ def _sessions(account: str) -> dict[str, Session]:
     return known
 
 
-def _known_keys() -> None:
+def correct_keys() -> None:
     """Have IAM remember keys that were deleted: they are no longer anybody's."""
     from moto.iam.models import IAMBackend
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from flows.gameday.aws import scaling
 from flows.gameday.aws.server import SimulatedAws
 from flows.gameday.worlds import WorldIds
 from tests.flows.gameday.aws.answers import instance, refused, until
@@ -339,3 +340,123 @@ def test_an_isolated_member_stays_where_health_is_not_looked_at(
 
     for _ in range(5):
         assert group.members[world.victim] == "InService"
+
+
+def test_a_group_that_resumes_launches_makes_up_for_them(group: Group) -> None:
+    group.call("suspend_processes", ScalingProcesses=["Launch"])
+    group.detach(decrement=False)
+
+    group.call("resume_processes", ScalingProcesses=["Launch"])
+
+    assert len(group.members) == 3
+
+
+def test_a_detachment_succeeds_where_nothing_can_replace_the_instance(
+    group: Group, simulated_aws: SimulatedAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scaling, "_RETRY_SECONDS", 0.05)
+    kind = group.found["Instances"][0]["InstanceType"]
+    simulated_aws.configure(no_capacity=(kind,))
+
+    group.detach(decrement=False)
+
+    assert (len(group.members), group.found["DesiredCapacity"]) == (2, 3)
+    failed = group.call("describe_scaling_activities")["Activities"][0]
+    assert failed["StatusCode"] == "Failed"
+    assert f"sufficient {kind} capacity" in failed["StatusMessage"]
+    simulated_aws.configure(no_capacity=())
+    until(lambda: len(group.members) == 3)
+
+
+def create(group: Group, **changed: Any) -> None:
+    found = group.found
+    group.api.create_auto_scaling_group(
+        **{
+            "AutoScalingGroupName": "other",
+            "MinSize": 1,
+            "MaxSize": 1,
+            "VPCZoneIdentifier": found["VPCZoneIdentifier"],
+            "LaunchTemplate": {
+                name: found["LaunchTemplate"][name] for name in ("LaunchTemplateId", "Version")
+            },
+            **changed,
+        }
+    )
+
+
+def test_a_group_is_created_without_a_grace_period_once(group: Group) -> None:
+    create(group)
+
+    group.name = "other"
+    assert group.found["HealthCheckGracePeriod"] == 0
+    with refused("AlreadyExists"):
+        create(group)
+
+
+def test_a_group_whose_template_can_not_be_used_is_not_created(group: Group, ec2: Any) -> None:
+    vpc = ec2.create_vpc(CidrBlock="10.99.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.99.0.0/24")["Subnet"]["SubnetId"]
+
+    with refused("ValidationError", "valid fully-formed launch template"):
+        create(group, VPCZoneIdentifier=subnet)
+
+    answer = group.api.describe_auto_scaling_groups(AutoScalingGroupNames=["other"])
+    assert answer["AutoScalingGroups"] == []
+
+
+def test_the_grace_period_spares_who_is_not_reached_yet(
+    group: Group, ec2: Any, world: WorldIds, simulated_aws: SimulatedAws
+) -> None:
+    simulated_aws.configure(health_seconds=0.01, grace_seconds=60)
+    group.detach(decrement=False)
+    group.of_victim("attach_instances")
+
+    isolate(ec2, world)
+    for _ in range(5):
+        assert group.members[world.victim] == "InService"
+
+    ec2.stop_instances(InstanceIds=[world.victim])
+    until(lambda: world.victim not in group.members)
+
+
+def test_who_is_said_to_be_unhealthy_is_replaced(group: Group) -> None:
+    group.api.set_instance_health(InstanceId=group.victim, HealthStatus="Unhealthy")
+
+    until(lambda: group.victim not in group.members)
+    assert list(group.members.values()) == ["InService"] * 3
+    with refused("ValidationError"):
+        group.api.set_instance_health(InstanceId=group.victim, HealthStatus="Unhealthy")
+
+
+def test_the_grace_period_counts_for_what_is_said_unless_told_otherwise(
+    group: Group, simulated_aws: SimulatedAws
+) -> None:
+    simulated_aws.configure(grace_seconds=60)
+    group.detach(decrement=False)
+    group.of_victim("attach_instances")
+    said = {"InstanceId": group.victim, "HealthStatus": "Unhealthy"}
+
+    group.api.set_instance_health(**said)
+    for _ in range(3):
+        assert group.members[group.victim] == "InService"
+
+    group.api.set_instance_health(**said, ShouldRespectGracePeriod=False)
+    until(lambda: group.victim not in group.members)
+
+
+def test_traffic_sources_are_the_groups_load_balancers(group: Group) -> None:
+    sources = group.call("describe_traffic_sources")["TrafficSources"]
+
+    assert {(item["Type"], item["Identifier"]) for item in sources} == {
+        ("elbv2", group.ids["alb_targets"]),
+        ("elb", group.ids["classic_balancer"]),
+    }
+    [classic] = group.call("describe_traffic_sources", TrafficSourceType="elb")["TrafficSources"]
+    assert classic["Identifier"] == group.ids["classic_balancer"]
+
+
+def test_no_more_than_fifty_instances_are_described_at_once(group: Group) -> None:
+    with refused("ValidationError", "less than or equal to 50"):
+        group.api.describe_auto_scaling_instances(
+            InstanceIds=[f"i-{number:017d}" for number in range(51)]
+        )

@@ -7,7 +7,7 @@ import pytest
 
 from flows.gameday.aws.server import SimulatedAws
 from flows.gameday.worlds import WorldIds
-from tests.flows.gameday.aws.answers import refused
+from tests.flows.gameday.aws.answers import refused, until
 
 Client = Callable[[str], Any]
 ADMIN = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
@@ -95,3 +95,37 @@ def test_access_entries_come_back_with_what_is_remembered(
     simulated_aws.recall(memory)
 
     assert eks.list_access_entries(clusterName=cluster)["accessEntries"] == [role]
+
+
+def test_a_cluster_is_created_before_it_is_active(
+    eks: Any, world: WorldIds, simulated_aws: SimulatedAws
+) -> None:
+    def status(name: str) -> str:
+        return str(eks.describe_cluster(name=name)["cluster"]["status"])
+
+    simulated_aws.configure(provision_seconds=60)
+    _cluster(eks, world, "slow")
+    assert status("slow") == "CREATING"
+
+    simulated_aws.configure(provision_seconds=0.05)
+    _cluster(eks, world, "quick")
+    until(lambda: status("quick") == "ACTIVE")
+
+
+def test_a_cluster_comes_to_use_access_entries_and_goes_no_way_back(
+    eks: Any, world: WorldIds, role: str
+) -> None:
+    def change(mode: str) -> Any:
+        return eks.update_cluster_config(name="old", accessConfig={"authenticationMode": mode})
+
+    _cluster(eks, world, "old")
+    with refused("InvalidParameterException"):
+        change("API")
+
+    assert change("API_AND_CONFIG_MAP")["update"]["type"] == "AccessConfigUpdate"
+
+    eks.create_access_entry(clusterName="old", principalArn=role)
+    with refused("InvalidParameterException"):
+        change("CONFIG_MAP")
+    change("API")
+    assert eks.list_access_entries(clusterName="old")["accessEntries"] == [role]

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from flows.gameday.worlds import WorldIds, client
 from tests.flows.gameday.aws.answers import refused
 
@@ -36,16 +38,59 @@ def test_a_role_that_is_not_in_the_profile_cannot_be_removed(aws: Any, world: Wo
         )
 
 
-def test_the_policies_managed_by_aws_can_be_attached(aws: Any, world: WorldIds) -> None:
-    iam, role = aws("iam"), world.ids["role"]
-    arn = "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
+@pytest.mark.parametrize("kind", ["role", "user", "group"])
+def test_the_policies_managed_by_aws_can_be_attached(aws: Any, world: WorldIds, kind: str) -> None:
+    iam = aws("iam")
+    name = world.ids["role"] if kind == "role" else "somebody"
+    if kind != "role":
+        getattr(iam, f"create_{kind}")(**{f"{kind.title()}Name": name})
+    who = {f"{kind.title()}Name": name}
+    attach = getattr(iam, f"attach_{kind}_policy")
+    arn = "arn:aws:iam::aws:policy/AWSDenyAll"
 
-    iam.attach_role_policy(RoleName=role, PolicyArn=arn)
+    attach(**who, PolicyArn=arn)
 
-    attached = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+    attached = getattr(iam, f"list_attached_{kind}_policies")(**who)["AttachedPolicies"]
     assert [item["PolicyArn"] for item in attached] == [arn]
+    version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    document = iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
+    assert {item["Effect"] for item in document["Statement"]} == {"Deny"}
     with refused("NoSuchEntity"):
-        iam.attach_role_policy(RoleName=role, PolicyArn="arn:aws:iam::aws:policy/NoSuchPolicy")
+        attach(**who, PolicyArn="arn:aws:iam::aws:policy/NoSuchPolicy")
+    getattr(iam, f"detach_{kind}_policy")(**who, PolicyArn=arn)
+    assert getattr(iam, f"list_attached_{kind}_policies")(**who)["AttachedPolicies"] == []
+
+
+def test_what_is_attached_twice_is_attached_once(aws: Any, world: WorldIds) -> None:
+    iam, role = aws("iam"), world.ids["role"]
+    arn = iam.create_policy(PolicyName="deny", PolicyDocument=policy())["Policy"]["Arn"]
+
+    for _ in range(2):
+        iam.attach_role_policy(RoleName=role, PolicyArn=arn)
+
+    assert iam.get_policy(PolicyArn=arn)["Policy"]["AttachmentCount"] == 1
+    iam.detach_role_policy(RoleName=role, PolicyArn=arn)
+    iam.delete_policy(PolicyArn=arn)
+
+
+def test_a_user_cannot_be_deleted_while_something_is_theirs(aws: Any) -> None:
+    iam = aws("iam")
+    iam.create_user(UserName="mallory")
+    iam.create_login_profile(UserName="mallory", Password="Xyz!123456789")
+    key = iam.create_access_key(UserName="mallory")["AccessKey"]["AccessKeyId"]
+    iam.create_group(GroupName="people")
+    iam.add_user_to_group(GroupName="people", UserName="mallory")
+
+    with refused("DeleteConflict", "login profile"):
+        iam.delete_user(UserName="mallory")
+    iam.delete_login_profile(UserName="mallory")
+    with refused("DeleteConflict", "access keys"):
+        iam.delete_user(UserName="mallory")
+    iam.delete_access_key(UserName="mallory", AccessKeyId=key)
+    with refused("DeleteConflict", "group"):
+        iam.delete_user(UserName="mallory")
+    iam.remove_user_from_group(GroupName="people", UserName="mallory")
+    iam.delete_user(UserName="mallory")
 
 
 def test_the_inline_policies_of_a_role_have_10240_characters_in_all(
@@ -59,6 +104,18 @@ def test_the_inline_policies_of_a_role_have_10240_characters_in_all(
     with refused("LimitExceeded"):
         iam.put_role_policy(RoleName=role, PolicyName="other half", PolicyDocument=half)
     iam.put_role_policy(RoleName=role, PolicyName="half", PolicyDocument=half)
+
+
+def test_the_inline_policies_of_a_user_have_2048_characters_in_all(aws: Any) -> None:
+    iam = aws("iam")
+    iam.create_user(UserName="mallory")
+    most = policy({**_DENY, "Resource": [f"arn:aws:s3:::{number:050}" for number in range(29)]})
+    assert 1_900 < len(most.replace(" ", "")) <= 2_048
+
+    iam.put_user_policy(UserName="mallory", PolicyName="most", PolicyDocument=most)
+
+    with refused("LimitExceeded", "2048"):
+        iam.put_user_policy(UserName="mallory", PolicyName="more", PolicyDocument=policy())
 
 
 def test_accounts_are_apart(aws: Any, world: WorldIds) -> None:

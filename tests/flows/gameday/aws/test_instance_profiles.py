@@ -70,3 +70,16 @@ def test_a_disassociated_profile_is_gone(ec2: Any, world: WorldIds) -> None:
 
     assert ended["IamInstanceProfileAssociation"]["State"] == "disassociating"
     assert "IamInstanceProfile" not in instance(ec2, world.victim)
+
+
+def test_every_instance_of_a_launch_has_its_profile(ec2: Any, world: WorldIds) -> None:
+    launched = ec2.run_instances(
+        ImageId=world.ids["image"],
+        MinCount=3,
+        MaxCount=3,
+        SubnetId=world.ids["private_a"],
+        IamInstanceProfile={"Name": world.ids["profile"]},
+    )["Instances"]
+
+    states = [association(ec2, item["InstanceId"])["State"] for item in launched]
+    assert states == ["associated"] * 3

@@ -14,11 +14,6 @@ def elbv2(aws: Any) -> Any:
     return aws("elbv2")
 
 
-@pytest.fixture
-def elb(aws: Any) -> Any:
-    return aws("elb")
-
-
 def health(elbv2: Any, group: str, *targets: dict[str, Any]) -> dict[Any, tuple[str, Any]]:
     """Of each target, by id and port, its state and the reason for it."""
     asked = {"Targets": list(targets)} if targets else {}
@@ -66,6 +61,48 @@ def test_what_is_deregistered_drains(
     until(lambda: key not in health(elbv2, group))
     asked = {"Id": world.victim, "Port": 8080}
     assert health(elbv2, group, asked)[key] == ("unused", "Target.NotRegistered")
+
+
+def test_what_is_registered_is_initial_before_it_is_healthy(
+    elbv2: Any, world: WorldIds, simulated_aws: SimulatedAws
+) -> None:
+    group, key = world.ids["alb_targets"], (world.ids["standalone"], 8080)
+    target = {"TargetGroupArn": group, "Targets": [{"Id": key[0]}]}
+    simulated_aws.configure(register_seconds=60)
+
+    elbv2.register_targets(**target)
+    assert health(elbv2, group)[key] == ("initial", "Elb.RegistrationInProgress")
+
+    simulated_aws.configure(register_seconds=0.05)
+    elbv2.deregister_targets(**target)
+    elbv2.register_targets(**target)
+    until(lambda: health(elbv2, group)[key] == ("healthy", None))
+
+
+def test_who_is_registered_again_stays_healthy(
+    elbv2: Any, world: WorldIds, simulated_aws: SimulatedAws
+) -> None:
+    simulated_aws.configure(register_seconds=60)
+    group = world.ids["alb_targets"]
+
+    elbv2.register_targets(TargetGroupArn=group, Targets=[{"Id": world.victim}])
+
+    assert health(elbv2, group)[world.victim, 8080] == ("healthy", None)
+
+
+def test_nothing_drains_for_longer_than_the_target_group_says(
+    elbv2: Any, world: WorldIds, simulated_aws: SimulatedAws
+) -> None:
+    simulated_aws.configure(drain_seconds=60)
+    group = world.ids["alb_targets"]
+    elbv2.modify_target_group_attributes(
+        TargetGroupArn=group,
+        Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "0"}],
+    )
+
+    elbv2.deregister_targets(TargetGroupArn=group, Targets=[{"Id": world.victim}])
+
+    assert (world.victim, 8080) not in health(elbv2, group)
 
 
 def test_deregistering_what_is_not_registered_succeeds(elbv2: Any, world: WorldIds) -> None:
@@ -185,35 +222,6 @@ def test_terminated_instances_leave_their_target_groups(
     ec2.terminate_instances(InstanceIds=[world.victim])
 
     assert health(elbv2, world.ids["ports_targets"]) == {}
-
-
-def registered(elb: Any, name: str) -> list[str]:
-    [found] = elb.describe_load_balancers(LoadBalancerNames=[name])["LoadBalancerDescriptions"]
-    return [item["InstanceId"] for item in found["Instances"]]
-
-
-def test_a_classic_load_balancer_has_an_instance_once_whoever_registered_it(
-    elb: Any, world: WorldIds
-) -> None:
-    name, victim = world.ids["classic_balancer"], [{"InstanceId": world.victim}]
-    assert registered(elb, name).count(world.victim) == 1
-
-    elb.register_instances_with_load_balancer(LoadBalancerName=name, Instances=victim)
-    assert registered(elb, name).count(world.victim) == 1
-
-    elb.deregister_instances_from_load_balancer(LoadBalancerName=name, Instances=victim)
-    assert world.victim not in registered(elb, name)
-
-
-def test_classic_load_balancers_know_their_errors(elb: Any, world: WorldIds) -> None:
-    victim = [{"InstanceId": world.victim}]
-    with refused("LoadBalancerNotFound"):
-        elb.deregister_instances_from_load_balancer(LoadBalancerName="gone", Instances=victim)
-    with refused("InvalidInstance"):
-        elb.register_instances_with_load_balancer(
-            LoadBalancerName=world.ids["legacy_balancer"],
-            Instances=[{"InstanceId": "i-00000000000000000"}],
-        )
 
 
 def test_the_members_of_the_group_are_spread_over_its_zones(ec2: Any, world: WorldIds) -> None:

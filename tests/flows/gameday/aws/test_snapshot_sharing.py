@@ -56,6 +56,16 @@ def _copy(ec2: Any, world: WorldIds, snapshot: str, **more: Any) -> dict[str, An
     return _one(ec2, made["SnapshotId"])
 
 
+def _usable_by_the_other() -> str:
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{OTHER_ACCOUNT}:root"},
+        "Action": ["kms:Decrypt", "kms:CreateGrant", "kms:DescribeKey"],
+        "Resource": "*",
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
 def test_a_snapshot_is_seen_by_the_account_it_is_shared_with(
     ec2: Any, other: Client, world: WorldIds
 ) -> None:
@@ -113,6 +123,35 @@ def test_a_volume_can_be_made_from_a_shared_snapshot(ec2: Any, other: Client) ->
     volume = other("ec2").create_volume(AvailabilityZone="eu-west-1a", SnapshotId=snapshot)
 
     assert (volume["Size"], volume["SnapshotId"]) == (3, snapshot)
+
+
+def test_a_volume_of_another_accounts_snapshot_has_a_key_of_its_own_account(
+    ec2: Any, aws: Client, other: Client, key: str
+) -> None:
+    snapshot = _snapshot(ec2, Encrypted=True, KmsKeyId=key)
+    _share(ec2, snapshot)
+    aws("kms").put_key_policy(KeyId=key, PolicyName="default", Policy=_usable_by_the_other())
+    own = other("kms").create_key()["KeyMetadata"]["Arn"]
+    request = {"AvailabilityZone": "eu-west-1a", "SnapshotId": snapshot}
+
+    made = [other("ec2").create_volume(**request, **more) for more in ({}, {"KmsKeyId": own})]
+
+    default = other("kms").describe_key(KeyId="alias/aws/ebs")["KeyMetadata"]["Arn"]
+    assert [item["KmsKeyId"] for item in made] == [default, own]
+    assert len(other("ec2").describe_volumes()["Volumes"]) == 2
+
+
+def test_a_volume_of_a_shared_snapshot_comes_to_nothing_without_its_key(
+    ec2: Any, other: Client, key: str
+) -> None:
+    snapshot = _snapshot(ec2, Encrypted=True, KmsKeyId=key)
+    _share(ec2, snapshot)
+
+    made = other("ec2").create_volume(AvailabilityZone="eu-west-1a", SnapshotId=snapshot)
+
+    assert made["State"] == "creating"
+    with refused("InvalidVolume.NotFound"):
+        other("ec2").describe_volumes(VolumeIds=[made["VolumeId"]])
 
 
 def test_the_default_key_of_ebs_can_not_be_shared(ec2: Any) -> None:
@@ -181,6 +220,8 @@ def test_a_copy_has_an_arbitrary_volume_and_no_tags_but_those_given(
     assert tagged["Tags"] == [{"Key": "copy", "Value": "yes"}]
     assert tagged["Description"] == "of the case"
     assert (plain["Encrypted"], "KmsKeyId" in plain) == (False, False)
+    by_volume = {"Filters": [{"Name": "volume-id", "Values": ["vol-ffffffff"]}]}
+    assert _seen(ec2, **by_volume) == {plain["SnapshotId"], tagged["SnapshotId"]}
 
 
 def test_a_copy_is_encrypted_with_the_key_given_or_the_default_one(
@@ -247,14 +288,7 @@ def test_another_account_copies_a_shared_snapshot_if_it_may_use_its_key(
 
     assert _copy(other("ec2"), world, snapshot, KmsKeyId=own)["State"] == "error"
 
-    statement = {
-        "Effect": "Allow",
-        "Principal": {"AWS": f"arn:aws:iam::{OTHER_ACCOUNT}:root"},
-        "Action": ["kms:Decrypt", "kms:CreateGrant", "kms:DescribeKey"],
-        "Resource": "*",
-    }
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    aws("kms").put_key_policy(KeyId=key, PolicyName="default", Policy=policy)
+    aws("kms").put_key_policy(KeyId=key, PolicyName="default", Policy=_usable_by_the_other())
 
     made = _copy(other("ec2"), world, snapshot, KmsKeyId=own)
     assert (made["State"], made["KmsKeyId"]) == ("completed", own)

@@ -11,6 +11,11 @@ def a_snapshot(ec2: Any, volume: str) -> str:
     return made
 
 
+def volume_of(ec2: Any, volume: str) -> dict[str, Any]:
+    found: dict[str, Any] = ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]
+    return found
+
+
 def test_a_restored_volume_has_the_size_and_the_key_of_its_snapshot(
     ec2: Any, world: WorldIds
 ) -> None:
@@ -69,10 +74,71 @@ def test_a_volume_is_attached_in_its_own_zone_once_and_to_a_free_device(
         attach(another, "/dev/sdf")
 
 
+def test_a_volume_is_being_created_and_then_available(ec2: Any) -> None:
+    made = ec2.create_volume(Size=1, AvailabilityZone="eu-west-1a", VolumeType="gp3")
+
+    assert made["State"] == "creating"
+    assert volume_of(ec2, made["VolumeId"])["State"] == "available"
+
+
+def test_there_are_only_volumes_of_known_types(ec2: Any) -> None:
+    with refused("UnknownVolumeType"):
+        ec2.create_volume(Size=1, AvailabilityZone="eu-west-1a", VolumeType="nonsense")
+
+
+def test_a_volume_shows_the_arn_of_its_key_however_it_was_named(ec2: Any, aws: Any) -> None:
+    key = aws("kms").create_key()["KeyMetadata"]
+    aws("kms").create_alias(AliasName="alias/volumes", TargetKeyId=key["KeyId"])
+
+    for name in (key["KeyId"], key["Arn"], "alias/volumes"):
+        made = ec2.create_volume(
+            Size=1, AvailabilityZone="eu-west-1a", Encrypted=True, KmsKeyId=name
+        )
+        assert volume_of(ec2, made["VolumeId"])["KmsKeyId"] == key["Arn"]
+
+
+def test_a_volume_with_a_key_that_cannot_be_used_comes_to_nothing(ec2: Any, aws: Any) -> None:
+    key = aws("kms").create_key()["KeyMetadata"]["KeyId"]
+    aws("kms").disable_key(KeyId=key)
+
+    for name in (key, "00000000-0000-0000-0000-000000000000"):
+        made = ec2.create_volume(
+            Size=1, AvailabilityZone="eu-west-1a", Encrypted=True, KmsKeyId=name
+        )
+        assert made["State"] == "creating"
+        with refused("InvalidVolume.NotFound"):
+            volume_of(ec2, made["VolumeId"])
+
+
+def test_a_volume_whose_key_was_disabled_is_not_attached(
+    ec2: Any, world: WorldIds, aws: Any
+) -> None:
+    aws("kms").disable_key(KeyId=world.ids["key"].rsplit("/", 1)[1])
+    ec2.detach_volume(VolumeId=world.ids["volume_2"])
+
+    with refused("CustomerKeyHasBeenRevoked"):
+        ec2.attach_volume(
+            VolumeId=world.ids["volume_2"], InstanceId=world.victim, Device="/dev/sdz"
+        )
+
+
+def test_volumes_are_well_and_their_io_is_not_enabled_by_itself(ec2: Any, world: WorldIds) -> None:
+    volume = world.ids["volume_1"]
+
+    [status] = ec2.describe_volume_status(VolumeIds=[volume])["VolumeStatuses"]
+    assert (status["VolumeId"], status["VolumeStatus"]["Status"]) == (volume, "ok")
+    everything = ec2.describe_volume_status()["VolumeStatuses"]
+    assert len(everything) == len(ec2.describe_volumes()["Volumes"])
+    attribute = ec2.describe_volume_attribute(VolumeId=volume, Attribute="autoEnableIO")
+    assert attribute["AutoEnableIO"] == {"Value": False}
+    codes = ec2.describe_volume_attribute(VolumeId=volume, Attribute="productCodes")
+    assert codes["ProductCodes"] == []
+
+
 def test_a_volume_is_detached_by_its_id_alone(ec2: Any, world: WorldIds) -> None:
     ec2.detach_volume(VolumeId=world.ids["volume_1"])
 
-    [volume] = ec2.describe_volumes(VolumeIds=[world.ids["volume_1"]])["Volumes"]
+    volume = volume_of(ec2, world.ids["volume_1"])
     assert (volume["State"], volume["Attachments"]) == ("available", [])
     with refused("IncorrectState"):
         ec2.detach_volume(VolumeId=world.ids["volume_1"])

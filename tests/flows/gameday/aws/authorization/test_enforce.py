@@ -42,7 +42,9 @@ def test_nothing_is_enforced_until_it_is_asked_for(
 
 
 def test_the_keys_that_build_worlds_are_the_administrators(iam: Iam, world: WorldIds) -> None:
-    tag(iam, Keys("AKIAINVENTED00000000", "x"), world.victim)
+    tag(iam, Keys("AKIASIMULATED0000001", "x"), world.victim)
+    with refused("AuthFailure"):
+        tag(iam, Keys("AKIAINVENTED00000000", "x"), world.victim)
 
     assert iam.client("ec2").describe_instances()["Reservations"]
 
@@ -209,7 +211,7 @@ def test_a_policy_can_be_about_one_instance(iam: Iam, world: WorldIds) -> None:
 def test_a_policy_can_ask_for_tags_of_the_resource_and_the_request(
     iam: Iam, world: WorldIds
 ) -> None:
-    tag(iam, Keys("AKIABUILDER", "x"), world.victim, tags=[{"Key": "Env", "Value": "prod"}])
+    tag(iam, Keys("AKIASIMULATED0000001", "x"), world.victim, tags=[{"Key": "Env", "Value": "prod"}])
     on_prod = {"StringEquals": {"ec2:ResourceTag/env": "prod"}}
     own_tags = {"ForAllValues:StringLike": {"aws:TagKeys": "ir:*"}}
     value = {"StringEquals": {"aws:RequestTag/ir:case": "7"}}

@@ -402,3 +402,12 @@ def test_what_was_given_out_is_served_again_until_the_profile_is_another(
     with refused("UnauthorizedOperation", "with an explicit deny"):
         describe(iam, second)
     describe(iam, first)
+
+
+def test_there_is_no_encoded_message_to_decode(iam: Iam) -> None:
+    asking = iam.client("sts", iam.user("mallory", allow("sts:DecodeAuthorizationMessage")))
+
+    with refused("InvalidAuthorizationMessageException"):
+        asking.decode_authorization_message(EncodedMessage="nothing that STS encoded")
+    with refused("AccessDenied"):
+        iam.client("sts", iam.user("eve")).decode_authorization_message(EncodedMessage="x")
