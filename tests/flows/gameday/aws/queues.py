@@ -10,13 +10,23 @@ Client = Callable[[str], Any]
 
 
 class Queue:
-    """An SQS queue of its own."""
+    """An SQS queue of its own. AWS's services may send to it, unless it is ``closed``."""
 
-    def __init__(self, aws: Client, name: str) -> None:
+    def __init__(self, aws: Client, name: str, *, closed: bool = False) -> None:
         self._sqs = aws("sqs")
         self.url = self._sqs.create_queue(QueueName=name)["QueueUrl"]
         attributes = self._sqs.get_queue_attributes(QueueUrl=self.url, AttributeNames=["QueueArn"])
         self.arn = attributes["Attributes"]["QueueArn"]
+        if not closed:
+            services = ["events.amazonaws.com", "sns.amazonaws.com"]
+            statement = {
+                "Effect": "Allow",
+                "Principal": {"Service": services},
+                "Action": "sqs:SendMessage",
+                "Resource": self.arn,
+            }
+            policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+            self._sqs.set_queue_attributes(QueueUrl=self.url, Attributes={"Policy": policy})
 
     def take(self) -> list[Any]:
         """What is in it, oldest first; it is empty afterwards."""

@@ -59,6 +59,14 @@ def test_a_disabled_rule_delivers_nothing(aws: Client) -> None:
 def test_a_topic_can_be_a_target(aws: Client) -> None:
     sns, events, queue = aws("sns"), aws("events"), Queue(aws, "subscribed")
     topic = sns.create_topic(Name="alarms")["TopicArn"]
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "events.amazonaws.com"},
+        "Action": "sns:Publish",
+        "Resource": topic,
+    }
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    sns.set_topic_attributes(TopicArn=topic, AttributeName="Policy", AttributeValue=policy)
     sns.subscribe(
         TopicArn=topic,
         Protocol="sqs",
@@ -105,6 +113,9 @@ def test_an_event_stays_of_its_account_on_the_bus_of_another(aws: Client, world:
     central = clients_of(world, aws)
     queue = queue_of_rule(central, "all", {"source": ["my.app"]})
     bus = f"arn:aws:events:{world.region}:{OTHER_ACCOUNT}:event-bus/default"
+    central("events").put_permission(
+        Action="events:PutEvents", Principal=world.account, StatementId="members"
+    )
     events = aws("events")
     events.put_rule(Name="forward", EventPattern=json.dumps({"source": ["my.app"]}))
     events.put_targets(Rule="forward", Targets=[{"Id": "bus", "Arn": bus}])

@@ -56,7 +56,7 @@ def test_groups_of_another_vpc_are_refused(ec2: Any, world: WorldIds) -> None:
     vpc = ec2.create_vpc(CidrBlock="10.99.0.0/16")["Vpc"]["VpcId"]
     foreign = a_group(ec2, vpc, "foreign")
 
-    with refused("InvalidParameterValue", "different networks"):
+    with refused("InvalidGroup.NotFound", "different networks"):
         ec2.modify_network_interface_attribute(
             NetworkInterfaceId=world.ids["victim_eni"], Groups=[foreign]
         )
