@@ -5,10 +5,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UV := VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv
 
-.PHONY: demo test lint types bench docs lock clean setup
+.PHONY: demo demo-slack test lint types bench docs lock clean setup
 
 demo: $(READY)
 	@$(BIN)/python -m flows.demo
+
+demo-slack: $(READY)
+	@$(BIN)/python -m flows.demo_slack
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal

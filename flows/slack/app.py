@@ -6,6 +6,8 @@ import logging
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_sdk.web.async_client import AsyncWebClient
 
 from flows.slack import actions, modals, pages
 from flows.slack.actions import GateValue, PageValue, TaskValue
@@ -39,9 +41,16 @@ Body = dict[str, Any]
 def build_app(desk: Desk, *, signing_secret: str | None, bot_token: str) -> AsyncApp:
     """The app with all of its listeners. ``signing_secret`` is None in Socket Mode, where the
     connection itself proves that it is Slack's."""
+
+    async def authorize(enterprise_id: str, team_id: str, user_id: str) -> AuthorizeResult:
+        # Left to bolt, the first acknowledgement would wait for Slack's answer to auth.test.
+        return AuthorizeResult(
+            enterprise_id=enterprise_id, team_id=team_id, user_id=user_id, bot_token=bot_token
+        )
+
     app = AsyncApp(
-        client=desk.client,
-        token=bot_token,
+        client=AsyncWebClient(base_url=desk.client.base_url),
+        authorize=authorize,
         signing_secret=signing_secret or "socket mode",
         request_verification_enabled=signing_secret is not None,
         logger=_LOG,

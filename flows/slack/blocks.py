@@ -16,6 +16,8 @@ MESSAGE_BLOCKS = 50
 VIEW_BLOCKS = 100
 MESSAGE_CHARACTERS = 10_000
 SECTION = 3_000
+# Slack refuses empty texts.
+_NOTHING = "–"
 _HEADER = 150
 _BUTTON = 75
 _FIELDS = 10
@@ -24,11 +26,11 @@ _CONFIRM_TITLE, _CONFIRM_TEXT, _CONFIRM_BUTTON = 100, 300, 30
 
 def mrkdwn(text: str) -> Block:
     """Text with formatting of our own; Slack makes no links or names of what else it finds."""
-    return {"type": "mrkdwn", "text": text, "verbatim": True}
+    return {"type": "mrkdwn", "text": text or _NOTHING, "verbatim": True}
 
 
 def plain_text(text: str, limit: int) -> Block:
-    return {"type": "plain_text", "text": plain(text, limit) or "–", "emoji": False}
+    return {"type": "plain_text", "text": plain(text, limit) or _NOTHING, "emoji": False}
 
 
 def header(text: str) -> Block:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from flows.approvals import Answer, GateState, groups_of
@@ -22,6 +21,7 @@ from flows.slack.actions import GateValue, TaskValue
 from flows.slack.away import AWAY_KIND, CHAIN, Away, away_body, away_now
 from flows.slack.budgets import Budgets, budgets
 from flows.slack.commands import Contain
+from flows.slack.failures import FAILURES, OF_SLACK, reason
 from flows.slack.home import home
 from flows.slack.inbox import Inbox
 from flows.slack.message import Block
@@ -29,7 +29,7 @@ from flows.slack.opening import opening
 from flows.slack.people import People
 from flows.slack.progress import progress
 from flows.slack.text import code as code_span
-from flows.slack.text import safe
+from flows.slack.text import mention_user, safe
 from flows.slack.told import Told
 from runbooks.errors import ClampdownError, InvalidInput, Refused
 
@@ -100,8 +100,10 @@ class Desk:
                 await work
             except ClampdownError as error:
                 await self.whisper(caller, str(error))
-            except SlackApiError as error:
-                _LOG.warning("Slack refused: %s", error.response.get("error"))
+            except OF_SLACK as error:
+                _LOG.warning("Slack took no answer to %s: %s", caller.user, reason(error))
+                said = f"Slack did not take Clampdown's answer ({reason(error)}): try again."
+                await self.whisper(caller, said)
             except Exception:
                 _LOG.exception("Something asked for in Slack has failed")
                 await self.whisper(caller, "Clampdown has failed at that; its log says more.")
@@ -227,7 +229,7 @@ class Desk:
         await self.require_member(caller)
         newest = await self._work(self._newest_incidents)
         lines = [
-            f"{code_span(told.id, 60)} {told.mark} {safe(told.title, 100)}: "
+            f"{code_span(told.id, 60)} {told.mark} {code_span(told.incident.playbook, 60)} on "
             f"{safe(told.short_targets(), 60)}, {safe(told.incident.status, 20)}"
             for told in newest
         ]
@@ -260,7 +262,7 @@ class Desk:
         for caller in list(self._viewers.values()):
             try:
                 await self.show_home(caller)
-            except (ClampdownError, SlackApiError, OSError, TimeoutError):
+            except (ClampdownError, *FAILURES):
                 self._viewers.pop(caller.user, None)
 
     async def set_away(self, caller: Caller, choice: str) -> None:
@@ -277,18 +279,20 @@ class Desk:
     async def whisper(self, caller: Caller, text: str, *, more: str = "") -> None:
         """Tell one person something where they are, or else directly. Raises nothing."""
         said = safe(text, _LONGEST) + more
+        # Nobody knows themselves by their id.
+        said = said.replace(f"slack:{caller.team}/{caller.user}", mention_user(caller.user))
         try:
             await self.client.chat_postEphemeral(
                 channel=caller.channel or caller.user, user=caller.user, text=said
             )
-        except (SlackApiError, OSError, TimeoutError):
+        except FAILURES:
             try:
                 opened = await self.client.conversations_open(users=caller.user)
                 await self.client.chat_postMessage(
                     channel=opened["channel"]["id"], text=said, unfurl_links=False
                 )
-            except (SlackApiError, OSError, TimeoutError) as error:
-                _LOG.warning("Slack took no answer to %s: %s", caller.user, error)
+            except FAILURES as error:
+                _LOG.warning("Slack took no answer to %s: %s", caller.user, reason(error))
 
     async def show(self, caller: Caller, text: str, blocks: list[Block]) -> None:
         """Show one person what is ready to be shown, where they are, or else directly."""
@@ -297,7 +301,7 @@ class Desk:
             await self.client.chat_postEphemeral(
                 channel=caller.channel or caller.user, user=caller.user, **shown
             )
-        except SlackApiError:
+        except FAILURES:
             opened = await self.client.conversations_open(users=caller.user)
             channel = opened["channel"]["id"]
             await self.client.chat_postMessage(channel=channel, unfurl_links=False, **shown)

@@ -146,7 +146,7 @@ def _decided(told: Told, gate: GateState, *, latest: bool) -> list[Block]:
         blocks.append(section(escalation_line(gate) or "What stood before it stays done."))
         if told.incident.status == "denied":
             blocks.append(actions(button("Ask again", RESUME, told.id)))
-    elif gate.review_due is not None:
+    elif gate.review_due is not None and not told.is_over:
         late = " *Overdue.*" if gate.review_due < told.now else ""
         said = f"Somebody else must review the broken glass until {when(gate.review_due)}.{late}"
         blocks += [section(said), gate_buttons(told, gate)]

@@ -24,6 +24,7 @@ from flows.slack.blocks import (
 from flows.slack.budgets import Budgets
 from flows.slack.deciders import deciding
 from flows.slack.gates import gate_buttons
+from flows.slack.incident_channel import own_channel
 from flows.slack.message import Block
 from flows.slack.opening import status
 from flows.slack.tasks import task_buttons
@@ -182,5 +183,5 @@ def _of(spent: int, limit: int) -> str:
 
 
 def _thread(told: Told) -> str:
-    channel = told.incident.opened.get("channel")
+    channel = own_channel(told.records) or told.incident.opened.get("channel")
     return f" in {channel_link(channel)}" if channel else ""

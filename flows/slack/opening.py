@@ -79,7 +79,7 @@ def status(told: Told) -> str:
 
 def _undo_stopped(told: Told) -> str:
     left = counted(len(told.incident.to_undo()), "change")
-    return f"🟠 Being taken back: {left} still stand"
+    return f"🟠 Not taken back yet: {left}"
 
 
 def severity_words(severity: float) -> str:

@@ -11,20 +11,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 from slack_sdk.web.async_client import AsyncWebClient
 
 from flows.incident import is_incident
-from flows.journal.journal import IncidentHead, Journal
+from flows.journal.errors import IncidentHeld, JournalUnavailable
+from flows.journal.journal import Journal
 from flows.journal.record import Actor, Record
-from flows.slack.away import CHAIN, away_now
-from flows.slack.message import Message
+from flows.slack.away import AWAY_KIND, CHAIN, Away, away_now
+from flows.slack.incident_channel import CHANNEL, NOTICE, notice, open_channel, own_channel
+from flows.slack.pace import Pace
 from flows.slack.posting import (
     MessageGone,
+    MessageRefused,
     NoSuchChannel,
     NotSent,
     Place,
@@ -33,340 +36,433 @@ from flows.slack.posting import (
     post,
     update,
 )
+from flows.slack.telling import OPENING, POSTED, TOLD, Posted, Telling, Wanted
 from flows.slack.thread import messages
+from flows.slack.told import Told
 from runbooks.errors import ClampdownError
 from runbooks.playbook import Playbooks
 
-# "1 message per second per channel … short bursts" (Slack, "Rate limits").
-_PER_SECOND = 1.0
-_BURST = 3.0
-_LONGEST_WAIT = 0.5
 # What other processes write is found by looking; what this one writes is heard.
 _LOOK_EVERY = 2.0
 # Deadlines are shown by the minute.
 _RENEW_EVERY = 60.0
+# To find out what a thread says takes milliseconds, which containments need as well: how far they
+# are is shown so much later, and by so much more for each incident that is under way.
+_PROGRESS_AFTER, _PROGRESS_AFTER_EACH = 0.2, 0.015
 _AT_ONCE = 8
-_LONGEST_PAUSE = 30.0
-_OPENING = "opening"
-_BEGINS = {"incident.opened", "incident.started", "undo.started"}
-_ENDS = {"incident.closed", "incident.aborted"}
+# How long a message is left alone that Slack refuses, and a channel that is no more.
+_REFUSED_FOR = 30.0
+# For how long those under way are waited for in the end: no longer than a call may take.
+_LAST_WITHIN = 10.0
+# Slack's clock and this machine's may differ; requests would no longer pass if they did by more.
+_CLOCKS_DIFFER = 300.0
+# The journal's right to tell: of all processes with this journal, one tells.
+_TELLING = "telling"
 _ACTOR = Actor("system", "clampdown", "slack")
 _LOG = logging.getLogger(__name__)
 
 
-@dataclass
-class _Posted:
-    channel: str
-    ts: str
-    digest: str
-
-
-@dataclass
-class _Thread:
-    """What is known of one incident's thread.
-
-    ``uncertain``: something may have been posted of which there is no record.
-    """
-
-    incident: str
-    channel: str
-    uncertain: bool
-    records: list[Record] = field(default_factory=list)
-    posted: dict[str, _Posted] = field(default_factory=dict)
-    wanted: list[Message] = field(default_factory=list)
-    since: dict[str, float] = field(default_factory=dict)
-    rendered: float = 0.0
-
-    @property
-    def seq(self) -> int:
-        return self.records[-1].seq if self.records else 0
-
-    def next(self) -> Message | None:
-        """The most urgent message that isn't as it should be; nothing is posted out of order."""
-        found: list[Message] = []
-        in_order = True
-        for message in self.wanted:
-            known = self.posted.get(message.key)
-            if known is None and in_order:
-                found.append(message)
-                in_order = False
-            elif known is not None and known.digest != message.digest and message.file is None:
-                found.append(message)
-        return min(found, key=lambda message: message.urgency, default=None)
-
-    def differs(self) -> list[Message]:
-        return [
-            message
-            for message in self.wanted
-            if (known := self.posted.get(message.key)) is None
-            or (known.digest != message.digest and message.file is None)
-        ]
-
-
-@dataclass
-class _Channel:
-    """How many messages may go to a channel now, and until when it isn't written to at all."""
-
-    tokens: float = _BURST
-    refilled: float = field(default_factory=time.monotonic)
-    busy: bool = False
-    closed_until: float = 0.0
-
-    def ready_in(self, now: float) -> float:
-        """Seconds until the next message may go; 0 for at once."""
-        self.tokens = min(_BURST, self.tokens + (now - self.refilled) * _PER_SECOND)
-        self.refilled = now
-        wait = 0.0 if self.tokens >= 1 else (1 - self.tokens) / _PER_SECOND
-        return max(wait, self.closed_until - now)
-
-
 class Poster:
-    """Posts and updates what the journal's incidents have to say, until it is cancelled."""
+    """Posts and updates what the journal's incidents have to say, until it is cancelled.
+
+    ``problem`` is what keeps it from that at the moment; empty where nothing does.
+    """
 
     def __init__(self, client: AsyncWebClient, journal: Journal, playbooks: Playbooks) -> None:
         self._client = client
         self._journal = journal
         self._playbooks = playbooks
-        self._threads: dict[str, _Thread] = {}
+        self._tellings: dict[str, Telling] = {}
         self._done: dict[str, int] = {}
-        self._channels: dict[str, _Channel] = {}
-        self._paused_until = 0.0
-        self._pause = 1.0
-        self._heard: set[str] = set()
-        self._wake = asyncio.Event()
+        self._untold: set[str] = set()
+        self._before: set[str] | None = None
+        self._said: list[Record] = []
+        self._said_to = 0
+        self._pace = Pace()
+        self._busy: set[str] = set()
         self._sending: set[asyncio.Task[None]] = set()
-        self._began = datetime.now(UTC)
+        self._heard: dict[str, float] = {}
+        self._wake = asyncio.Event()
+        self._look_at = float("-inf")
         self.problem = ""
 
     async def run(self) -> None:
-        """Keep at it. Raises nothing but what cancels it."""
+        """Keep at it, once no other process does. Raises nothing but what cancels it."""
         loop = asyncio.get_running_loop()
 
         def heard(record: Record) -> None:
             loop.call_soon_threadsafe(self._hear, record)
 
-        with self._journal.heard_by(heard):
-            looked = float("-inf")
-            while True:
-                self._wake.clear()
-                if time.monotonic() - looked >= _LOOK_EVERY:
-                    await self._look()
-                    looked = time.monotonic()
-                else:
-                    await self._listen()
-                wait = self._send_what_may_go()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(wait):
-                        await self._wake.wait()
+        async with _alone(self._journal):
+            with self._journal.heard_by(heard):
+                try:
+                    await self._follow()
+                finally:
+                    if self._sending:
+                        await asyncio.wait(self._sending, timeout=_LAST_WITHIN)
+
+    async def _follow(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                wait = await self._turn()
+            except Exception:
+                # A fault of ours must not be the end of all telling.
+                _LOG.exception("What there is to tell in Slack can't be found out")
+                wait = _LOOK_EVERY
+            with suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, wait)):
+                    await self._wake.wait()
+
+    async def _turn(self) -> float:
+        """Read, find out what to say, and begin to say it; returns when there is more to do."""
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + _LOOK_EVERY
+            await self._look()
+        else:
+            await self._listen()
+        due = await self._show_what_is_due()
+        return min(due, self._send_what_may_go(), self._look_at - time.monotonic())
 
     def _hear(self, record: Record) -> None:
         if is_incident(record.incident):
-            self._heard.add(record.incident)
+            self._heard.setdefault(record.incident, time.monotonic())
+            self._wake.set()
+        elif record.kind == AWAY_KIND:
+            self._look_at = float("-inf")
             self._wake.set()
 
     @property
     def behind(self) -> float:
         """For how many seconds the stalest message has not said what it should say; 0 for none."""
-        now = time.monotonic()
-        waiting = [at for thread in self._threads.values() for at in thread.since.values()]
-        return now - min(waiting) if waiting else 0.0
+        since = [telling.behind_since for telling in list(self._tellings.values())]
+        oldest = min([*since, *list(self._heard.values())], default=float("inf"))
+        return max(0.0, time.monotonic() - oldest)
 
     # What there is to say
 
     async def _look(self) -> None:
-        """Read what any process has written, and renew what shows how much time is left."""
+        """Read what any process has written."""
         try:
-            self._heard.clear()
-            for head in await asyncio.to_thread(self._journal.incidents):
-                if is_incident(head.incident) and self._is_news(head):
-                    await asyncio.to_thread(self._read, head.incident, head.seq)
+            heads = await asyncio.to_thread(self._journal.incidents)
+            said = await asyncio.to_thread(self._journal.records, CHAIN, self._said_to)
+            if self._before is None:
+                await self._learn_what_is_told()
         except ClampdownError as error:
-            self._said(f"the journal can't be read: {error}")
+            self._report(f"the journal can't be read: {error}")
+            return
+        if said:
+            self._said_to = said[-1].seq
+            self._said += [record for record in said if record.kind == AWAY_KIND]
+            # Who is asked may be somebody else now; those that count down say so at once.
+            for telling in self._tellings.values():
+                telling.shown_at = float("-inf")
+        if self._before is None:
+            self._before = {head.incident for head in heads}
+        for head in heads:
+            if is_incident(head.incident) and self._is_news(head.incident, head.seq):
+                await self._read(head.incident)
 
-    def _is_news(self, head: IncidentHead) -> bool:
-        if (thread := self._threads.get(head.incident)) is None:
-            return self._done.get(head.incident) != head.seq
-        return thread.seq != head.seq or time.monotonic() - thread.rendered >= _RENEW_EVERY
+    async def _learn_what_is_told(self) -> None:
+        """Years of incidents that are told, or never were to be, are not read one by one."""
+        for record in await asyncio.to_thread(lambda: list(self._journal.find(kind=TOLD))):
+            self._done[record.incident] = record.seq
+        opened = await asyncio.to_thread(lambda: list(self._journal.find(kind="incident.opened")))
+        self._untold.update(record.incident for record in opened if not _channel(record))
+
+    def _is_news(self, incident: str, seq: int) -> bool:
+        if (telling := self._tellings.get(incident)) is not None:
+            return telling.seq != seq
+        return incident not in self._untold and self._done.get(incident) != seq
 
     async def _listen(self) -> None:
         """Read what this process has written."""
-        heard, self._heard = self._heard, set()
+        for incident in list(self._heard):
+            await self._read(incident)
+
+    async def _read(self, incident: str) -> None:
+        """Read what is new of an incident. One that can't be read keeps no other from being told."""
+        telling = self._tellings.get(incident)
+        heard = self._heard.pop(incident, time.monotonic())
         try:
-            for incident in heard:
-                await asyncio.to_thread(self._read, incident)
+            fresh = await asyncio.to_thread(
+                self._journal.records, incident, telling.seq if telling else 0
+            )
+        except JournalUnavailable as error:
+            self._report(f"the journal can't be read: {error}")
+            return
         except ClampdownError as error:
-            self._heard |= heard
-            self._said(f"the journal can't be read: {error}")
+            self._report(f"{incident} can't be told: {error}")
+            return
+        if telling is None and fresh:
+            telling = self._begin(fresh)
+        if telling is not None:
+            telling.add(fresh, heard)
+            telling.compare(time.monotonic())
+            await self._end_where_told(telling)
 
-    def _read(self, incident: str, seq: int | None = None) -> None:
-        thread = self._threads.get(incident)
-        if thread is None:
-            records = self._journal.records(incident)
-            channel = str(records[0].body.get("channel") or "") if records else ""
-            if not channel or _all_told(records):
-                self._done[incident] = records[-1].seq if records else 0
-                return
-            thread = _Thread(incident, channel, uncertain=records[0].at < self._began)
-            self._threads[incident] = thread
-            fresh: Sequence[Record] = records
-        else:
-            fresh = self._journal.records(incident, thread.seq) if seq != thread.seq else ()
-        now = time.monotonic()
-        told = all(record.kind.startswith("slack.") for record in fresh)
-        for record in fresh:
-            self._remember(thread, record)
-        if not told or now - thread.rendered >= _RENEW_EVERY:
-            now_utc = datetime.now(UTC)
-            away = away_now(self._journal.records(CHAIN), now_utc)
-            thread.wanted = messages(thread.records, self._playbooks, now_utc, away)
-            thread.rendered = now
-        self._note_differences(thread)
-        if _all_told(thread.records) and not thread.since:
-            del self._threads[incident]
-            self._done[incident] = thread.seq
+    def _begin(self, records: list[Record]) -> Telling | None:
+        """An incident that is not being told yet; None where it is told already, or to nobody."""
+        opened, last = records[0], records[-1]
+        if not (channel := _channel(opened)):
+            self._untold.add(opened.incident)
+            return None
+        if last.kind == TOLD:
+            self._done[opened.incident] = last.seq
+            return None
+        places = self._playbooks.slack
+        telling = Telling(
+            opened.incident,
+            channel,
+            uncertain=opened.incident in (self._before or ()),
+            apart=places is not None and places.incident_channels,
+        )
+        self._tellings[opened.incident] = telling
+        return telling
 
-    def _remember(self, thread: _Thread, record: Record) -> None:
-        thread.records.append(record)
-        body = record.body
-        if record.kind == "slack.posted":
-            known = thread.posted.get(body["key"])
-            if known is None or known.ts != body["ts"]:
-                thread.posted[body["key"]] = _Posted(body["channel"], body["ts"], body["digest"])
-        elif record.kind == "slack.told":
-            for key, digest in body["digests"].items():
-                if key in thread.posted:
-                    thread.posted[key].digest = digest
+    async def _show_what_is_due(self) -> float:
+        """Find out what threads should say, where that has changed; returns when to look again."""
+        stale = [t for t in self._tellings.values() if t.stale_since is not None]
+        after = _PROGRESS_AFTER + _PROGRESS_AFTER_EACH * len(stale)
+        wait = _RENEW_EVERY
+        for telling in list(self._tellings.values()):
+            if telling.urgent:
+                due = float("-inf")
+            elif telling.stale_since is not None:
+                due = telling.shown_at + after
+            elif telling.counts_down:
+                due = telling.shown_at + _RENEW_EVERY
+            else:
+                continue
+            left = due - time.monotonic()
+            if left <= 0:
+                await self._show(telling)
+            else:
+                wait = min(wait, left)
+        return wait
 
-    def _note_differences(self, thread: _Thread) -> None:
-        now = time.monotonic()
-        differing = {message.key for message in thread.differs()}
-        thread.since = {key: thread.since.get(key, now) for key in differing}
+    async def _show(self, telling: Telling) -> None:
+        now = datetime.now(UTC)
+        records, away = list(telling.records), away_now(self._said, now)
+        telling.urgent = False
+        try:
+            wanted = await asyncio.to_thread(self._wanted, records, now, away)
+        except Exception:
+            # A fault of ours: this one says no more until there is news, and the others go on.
+            _LOG.exception("What to say of %s can't be found out", telling.incident)
+            telling.shown_at, telling.stale_since = time.monotonic(), None
+            return
+        telling.stale_since = None
+        telling.show(wanted, time.monotonic())
+        await self._end_where_told(telling)
+
+    def _wanted(self, records: list[Record], now: datetime, away: Away) -> list[Wanted]:
+        found = messages(records, self._playbooks, now, away)
+        if channel := own_channel(records):
+            found.append(notice(Told(records, self._playbooks, now, away), channel))
+        return [Wanted(message, message.digest) for message in found]
+
+    async def _end_where_told(self, telling: Telling) -> None:
+        """Once an incident is over and all of it is told, nobody need look at it again."""
+        if telling.since or telling.stale_since is not None or not telling.is_over:
+            return
+        if not telling.is_told:
+            digests = {key: known.digest for key, known in telling.posted.items()}
+            # Only right after what is told here: whatever came after that is still to be told. Where
+            # the journal takes no record, it is found out again after a restart.
+            with suppress(ClampdownError):
+                await self._record(telling, TOLD, {"digests": digests}, after_seq=telling.seq)
+        elif self._tellings.pop(telling.incident, None) is not None:
+            self._done[telling.incident] = telling.seq
 
     # Saying it
 
     def _send_what_may_go(self) -> float:
         """Begin to send what may be sent now; returns for how long there is nothing more to do."""
         now = time.monotonic()
-        if now < self._paused_until:
-            return min(self._paused_until - now, _LONGEST_WAIT)
-        wait = _LONGEST_WAIT
-        waiting: dict[str, list[tuple[int, float, _Thread, Message]]] = {}
-        for thread in self._threads.values():
-            if thread.since and (message := thread.next()) is not None:
-                known = thread.posted.get(message.key)
-                place = known.channel if known else thread.channel
-                since = thread.since.get(message.key, now)
-                waiting.setdefault(place, []).append((message.urgency, since, thread, message))
-        for name, candidates in waiting.items():
-            channel = self._channels.setdefault(name, _Channel())
-            if channel.busy or len(self._sending) >= _AT_ONCE:
+        wait = _RENEW_EVERY
+        best: dict[str, tuple[int, float, Telling, Wanted]] = {}
+        for telling in self._tellings.values():
+            if telling.put_off:
+                wait = min(wait, _REFUSED_FOR)
+            for wanted in telling.ready(now):
+                name = telling.channel_of(wanted)
+                ready_in = self._pace.ready_in(name, update=wanted.key in telling.posted)
+                if ready_in > 0:
+                    wait = min(wait, ready_in)
+                    continue
+                item = (wanted.message.urgency, telling.since[wanted.key], telling, wanted)
+                if name not in best or item[:2] < best[name][:2]:
+                    best[name] = item
+        for name, (_, _, telling, wanted) in best.items():
+            if name in self._busy or len(self._sending) >= _AT_ONCE:
                 continue
-            ready_in = channel.ready_in(now)
-            if ready_in > 0:
-                wait = min(wait, ready_in)
-                continue
-            _, _, thread, message = min(candidates, key=lambda item: item[:2])
-            channel.busy = True
-            channel.tokens -= 1
-            task = asyncio.create_task(self._send(channel, thread, message))
+            self._busy.add(name)
+            self._pace.took(name)
+            task = asyncio.create_task(self._send(name, telling, wanted))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
         return wait
 
-    async def _send(self, channel: _Channel, thread: _Thread, message: Message) -> None:
+    async def _send(self, channel: str, telling: Telling, wanted: Wanted) -> None:
+        new = wanted.key not in telling.posted
         try:
-            await self._say(thread, message)
-            self._pause, self.problem = 1.0, ""
+            await self._say(telling, wanted)
+            self._pace.answered()
+            telling.put_off.pop(wanted.key, None)
+            self.problem = ""
         except RateLimited as limited:
-            self._paused_until = time.monotonic() + limited.seconds
-            self._said(str(limited))
+            self._pace.asked_to_wait(channel, limited.seconds, update=not new)
+            self._report(str(limited))
         except NoSuchChannel as error:
-            self._elsewhere(channel, thread, str(error))
+            self._elsewhere(channel, telling, wanted, str(error))
         except MessageGone:
-            thread.posted.pop(message.key, None)
+            telling.is_gone(wanted.key)
         except NotSent as error:
-            thread.uncertain = thread.uncertain or error.maybe
-            self._paused_until = time.monotonic() + self._pause
-            self._pause = min(_LONGEST_PAUSE, 2 * self._pause)
-            self._said(f"Slack gives no answer ({error})")
+            telling.uncertain = telling.uncertain or (new and error.maybe)
+            self._pace.no_answer()
+            self._report(f"Slack gives no answer ({error})")
+        except MessageRefused as error:
+            self._put_off(telling, wanted)
+            self._report(f"{wanted.key} of {telling.incident} is refused ({error})")
         except ClampdownError as error:
-            channel.closed_until = time.monotonic() + self._pause
-            self._said(str(error))
+            self._pace.close(channel, _LOOK_EVERY)
+            self._report(str(error))
+        except Exception:
+            self._put_off(telling, wanted)
+            _LOG.exception("%s of %s can't be told", wanted.key, telling.incident)
         finally:
-            channel.busy = False
-            self._note_differences(thread)
+            self._busy.discard(channel)
+            telling.compare(time.monotonic())
             self._wake.set()
 
-    async def _say(self, thread: _Thread, message: Message) -> None:
-        if thread.uncertain:
-            await self._find(thread)
-        known = thread.posted.get(message.key)
-        if known is None:
-            ts = await post(self._client, self._place(thread, message), thread.incident, message)
-            await self._posted(thread, message.key, thread.channel, ts, message.digest)
-        elif known.digest != message.digest:
-            await update(self._client, known.channel, known.ts, message)
-            known.digest = message.digest
-        await self._all_told(thread)
+    async def _say(self, telling: Telling, wanted: Wanted) -> None:
+        known = telling.posted.get(wanted.key)
+        if known is not None:
+            await update(self._client, known.channel, known.ts, wanted.message)
+            known.digest = wanted.digest
+            telling.compare(time.monotonic())
+            await self._end_where_told(telling)
+            return
+        if telling.apart and wanted.key == OPENING:
+            # It is said next: in another channel, whose pace is another.
+            await self._move_apart(telling)
+            return
+        if telling.uncertain:
+            await self._find(telling)
+            if wanted.key in telling.posted:
+                return
+        place = self._place(telling, wanted)
+        ts = await post(self._client, place, telling.incident, wanted.message)
+        await self._posted(telling, wanted.key, Posted(place.channel, ts, wanted.digest))
 
-    def _place(self, thread: _Thread, message: Message) -> Place:
-        opening = thread.posted.get(_OPENING)
-        if opening is None or not message.thread:
-            return Place(thread.channel)
+    def _place(self, telling: Telling, wanted: Wanted) -> Place:
+        opening = telling.posted.get(OPENING)
+        if opening is None or not wanted.message.thread:
+            return Place(telling.channel_of(wanted))
         return Place(opening.channel, opening.ts)
 
-    async def _find(self, thread: _Thread) -> None:
-        """Find what was posted before, and not recorded because the answer, or the process, died."""
-        since = thread.records[0].at.timestamp() - 1
-        places = [Place(thread.channel)] if _OPENING not in thread.posted else []
-        for place in places:
-            await self._found(thread, await find(self._client, place, thread.incident, since))
-        if (opening := thread.posted.get(_OPENING)) is not None:
-            place = Place(opening.channel, opening.ts)
-            await self._found(thread, await find(self._client, place, thread.incident, since))
-        thread.uncertain = False
-
-    async def _found(self, thread: _Thread, found: dict[str, tuple[str, str]]) -> None:
-        for key, (channel, ts) in found.items():
-            if key not in thread.posted:
-                await self._posted(thread, key, channel, ts, digest="")
-
-    async def _posted(self, thread: _Thread, key: str, channel: str, ts: str, digest: str) -> None:
-        thread.posted[key] = _Posted(channel, ts, digest)
-        body = {"key": key, "channel": channel, "ts": ts, "digest": digest}
-        await asyncio.to_thread(self._journal.append, thread.incident, "slack.posted", body, _ACTOR)
-
-    async def _all_told(self, thread: _Thread) -> None:
-        """Once an incident is over and all of it is told, a restart need not look at it again."""
-        if thread.differs() or not _is_over(thread.records):
+    async def _move_apart(self, telling: Telling) -> None:
+        """Make the incident a channel of its own; where that can't be, it is told in the usual."""
+        try:
+            channel = await open_channel(self._client, telling.records, self._playbooks)
+        except NoSuchChannel as error:
+            telling.apart = False
+            _LOG.warning("Slack: %s gets no channel of its own: %s", telling.incident, error)
             return
-        digests = {key: known.digest for key, known in thread.posted.items()}
+        await self._record(telling, CHANNEL, {"channel": channel})
+        telling.moves_apart(channel)
+
+    async def _find(self, telling: Telling) -> None:
+        """Find what was posted before, and not recorded because the answer, or the process, died."""
+        since = telling.records[0].at.timestamp() - _CLOCKS_DIFFER
+        files = {w.message.file.name: w.key for w in telling.wanted if w.message.file is not None}
+        if OPENING not in telling.posted:
+            await self._find_in(telling, Place(telling.channel), since, files)
+        if (opening := telling.posted.get(OPENING)) is not None:
+            await self._find_in(telling, Place(opening.channel, opening.ts), since, files)
+        if any(w.key == NOTICE and w.key not in telling.posted for w in telling.wanted):
+            await self._find_in(telling, Place(telling.usual), since, files)
+        telling.uncertain = False
+
+    async def _find_in(
+        self, telling: Telling, place: Place, since: float, files: dict[str, str]
+    ) -> None:
+        found = await find(self._client, place, telling.incident, since, files)
+        for key, (channel, ts) in found.items():
+            if key not in telling.posted:
+                await self._posted(telling, key, Posted(channel, ts, digest=""))
+
+    async def _posted(self, telling: Telling, key: str, posted: Posted) -> None:
+        telling.posted[key] = posted
+        body = {
+            "key": key,
+            "channel": posted.channel,
+            "ts": posted.ts,
+            "digest": posted.digest,
+        }
+        await self._record(telling, POSTED, body)
+
+    async def _record(
+        self,
+        telling: Telling,
+        kind: str,
+        body: Mapping[str, object],
+        *,
+        after_seq: int | None = None,
+    ) -> None:
         await asyncio.to_thread(
-            self._journal.append, thread.incident, "slack.told", {"digests": digests}, _ACTOR
+            self._journal.append, telling.incident, kind, body, _ACTOR, after_seq=after_seq
         )
 
-    def _elsewhere(self, channel: _Channel, thread: _Thread, why: str) -> None:
+    def _put_off(self, telling: Telling, wanted: Wanted) -> None:
+        """Slack takes no offence at the others: they go on, and this one is tried again later."""
+        telling.put_off[wanted.key] = time.monotonic() + _REFUSED_FOR
+
+    def _elsewhere(self, channel: str, telling: Telling, wanted: Wanted, why: str) -> None:
         """A channel that is gone: the incident is told in the one where all else is told."""
         places = self._playbooks.slack
-        usual = places.channel if places else ""
-        if usual and usual != thread.channel:
-            thread.channel = usual
-            thread.posted.clear()
+        usual = telling.usual if channel == telling.channel != telling.usual else ""
+        usual = usual or (places.channel if places else "")
+        if wanted.key == NOTICE:
+            self._put_off(telling, wanted)
+        elif usual and channel != usual:
+            telling.begin_again(usual)
         else:
-            channel.closed_until = time.monotonic() + _LONGEST_PAUSE
-        self._said(f"the channel of {thread.incident} can't be written to ({why})")
+            self._pace.close(channel, _REFUSED_FOR)
+        self._report(f"the channel of {telling.incident} can't be written to ({why})")
 
-    def _said(self, problem: str) -> None:
+    def _report(self, problem: str) -> None:
         if problem != self.problem:
             _LOG.warning("Slack: %s; what there is to say is kept.", problem)
         self.problem = problem
 
 
-def _is_over(records: Iterable[Record]) -> bool:
-    """Whether nobody is at the incident any more."""
-    moves = [record.kind for record in records if record.kind in _BEGINS | _ENDS]
-    return bool(moves) and moves[-1] in _ENDS
+def _channel(opened: Record) -> str:
+    """The channel in which an incident is told; empty where Slack was not set up."""
+    return str(opened.body.get("channel") or "")
 
 
-def _all_told(records: Sequence[Record]) -> bool:
-    return bool(records) and records[-1].kind == "slack.told"
+@asynccontextmanager
+async def _alone(journal: Journal) -> AsyncIterator[None]:
+    """Wait until no other process tells, and keep others from it: or each message came twice."""
+    loop = asyncio.get_running_loop()
+    held, said = ExitStack(), False
+    # A lock on a file belongs to the thread that has taken it.
+    with ThreadPoolExecutor(1, "telling") as thread:
+        try:
+            while True:
+                try:
+                    hold = journal.hold(_TELLING)
+                    await loop.run_in_executor(thread, held.enter_context, hold)
+                    break
+                except (IncidentHeld, JournalUnavailable) as error:
+                    if not said:
+                        held_by = isinstance(error, IncidentHeld)
+                        why = "another process with this journal does" if held_by else error.what
+                        _LOG.warning("Slack: this process tells nothing yet: %s", why)
+                    said = True
+                    await asyncio.sleep(_LOOK_EVERY)
+            yield
+        finally:
+            await loop.run_in_executor(thread, held.close)

@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from slack_sdk.errors import SlackApiError
+from slack_sdk.http_retry.builtin_async_handlers import AsyncConnectionErrorRetryHandler
 from slack_sdk.web.async_client import AsyncWebClient
 
+from flows.slack.failures import FAILURES, code_of, reason, status_of
 from flows.slack.message import Message
 
 METADATA = "clampdown"
-# The channel can't be written to, and trying again won't help.
+_ANSWERS_WITHIN = 10
+# The channel can't be written to, and trying again won't help. An update says ``is_inactive`` of an
+# archived one, the sharing of a file ``invalid_channel``.
 _NO_CHANNEL = {
     "channel_not_found",
     "is_archived",
+    "is_inactive",
+    "invalid_channel",
     "not_in_channel",
     "restricted_action",
     "channel_is_archived",
 }
 _GONE = {"message_not_found", "thread_not_found", "cant_update_message", "edit_window_closed"}
 _TOO_MUCH = {"msg_too_long", "invalid_blocks", "msg_blocks_too_long", "invalid_blocks_format"}
+_LIMITED = {"ratelimited", "rate_limited"}
+# Slack itself has failed, at whatever point.
+_FAILED = {"internal_error", "fatal_error", "service_unavailable", "request_timeout"}
+# The app is not let in at all.
+_SHUT_OUT = {
+    "account_inactive",
+    "invalid_auth",
+    "not_authed",
+    "org_login_required",
+    "team_added_to_org",
+    "token_expired",
+    "token_revoked",
+}
 
 
 class RateLimited(Exception):
@@ -39,8 +60,12 @@ class MessageGone(Exception):
     """Somebody has deleted the message."""
 
 
+class MessageRefused(Exception):
+    """Slack takes everything but this message: it wants a scope, or does not like what it says."""
+
+
 class NotSent(Exception):
-    """Slack gave no answer, or an error that may pass. ``maybe`` is whether it may have arrived."""
+    """Slack gave no answer, or lets nobody in. ``maybe`` is whether it may have arrived."""
 
     def __init__(self, why: str, *, maybe: bool) -> None:
         super().__init__(why)
@@ -55,19 +80,32 @@ class Place:
     thread: str = ""
 
 
+def web_client(api_url: str, token: str | None = None) -> AsyncWebClient:
+    """A client that asks once: of a request that was cut off nobody knows whether it was carried
+    out, and who has sent it looks before it sends it again."""
+    client = AsyncWebClient(token, base_url=api_url, timeout=_ANSWERS_WITHIN)
+    client.retry_handlers = [
+        handler
+        for handler in client.retry_handlers
+        if not isinstance(handler, AsyncConnectionErrorRetryHandler)
+    ]
+    return client
+
+
 async def post(client: AsyncWebClient, place: Place, incident: str, message: Message) -> str:
     """Post a message; returns its timestamp, or the id of the file that was attached.
 
-    Raises RateLimited, NoSuchChannel, MessageGone, NotSent.
+    Raises RateLimited, NoSuchChannel, MessageGone, MessageRefused, NotSent.
     """
-    if message.file is not None:
-        answer = await _sent(
+    if (file := message.file) is not None:
+        content = await asyncio.to_thread(lambda: file.content)
+        answer = await sent(
             client.files_upload_v2(
                 channel=place.channel,
                 thread_ts=place.thread or None,
-                content=message.file.content,
-                filename=message.file.name,
-                title=message.file.title,
+                content=content,
+                filename=file.name,
+                title=file.title,
                 initial_comment=message.text,
             )
         )
@@ -86,9 +124,9 @@ async def post(client: AsyncWebClient, place: Place, incident: str, message: Mes
         "unfurl_media": False,
     }
     try:
-        answer = await _sent(client.chat_postMessage(**common, blocks=list(message.blocks)))
+        answer = await sent(client.chat_postMessage(**common, blocks=list(message.blocks)))
     except _Unfit:
-        answer = await _sent(client.chat_postMessage(**common))
+        answer = await sent(client.chat_postMessage(**common))
     return str(answer["ts"])
 
 
@@ -96,17 +134,18 @@ async def update(client: AsyncWebClient, channel: str, ts: str, message: Message
     """Have a message say what it says now. Raises like :func:`post`."""
     common: dict[str, Any] = {"channel": channel, "ts": ts, "text": message.text}
     try:
-        await _sent(client.chat_update(**common, blocks=list(message.blocks)))
+        await sent(client.chat_update(**common, blocks=list(message.blocks)))
     except _Unfit:
-        await _sent(client.chat_update(**common, blocks=[]))
+        await sent(client.chat_update(**common, blocks=[]))
 
 
 async def find(
-    client: AsyncWebClient, place: Place, incident: str, since: float
+    client: AsyncWebClient, place: Place, incident: str, since: float, files: Mapping[str, str]
 ) -> dict[str, tuple[str, str]]:
     """What was posted of an incident: key to (channel, timestamp), by what posts carry unseen.
 
-    Looks in the thread, or for the message that begins one. Raises like :func:`post`.
+    Looks in the thread, or for the message that begins one. ``files`` are the keys of files by
+    their names. Raises like :func:`post`.
     """
     found: dict[str, tuple[str, str]] = {}
     cursor = ""
@@ -117,7 +156,7 @@ async def find(
             "limit": 200,
             "cursor": cursor or None,
         }
-        answer = await _sent(
+        answer = await sent(
             client.conversations_replies(**common, ts=place.thread)
             if place.thread
             else client.conversations_history(**common, oldest=f"{since:.6f}")
@@ -128,40 +167,43 @@ async def find(
             if metadata.get("event_type") == METADATA and payload.get("incident") == incident:
                 found.setdefault(str(payload.get("key")), (place.channel, str(message["ts"])))
             for file in message.get("files", []):
-                if str(file.get("name", "")).startswith(incident):
-                    found.setdefault("report", (place.channel, str(file["id"])))
+                if (key := files.get(str(file.get("name")))) is not None:
+                    found.setdefault(key, (place.channel, str(file["id"])))
         cursor = (answer.get("response_metadata") or {}).get("next_cursor") or ""
         if not cursor:
             return found
 
 
-class _Unfit(Exception):
+class _Unfit(MessageRefused):
     """Slack does not take the blocks: the text alone must do."""
 
 
-async def _sent(request: Any) -> Any:
+async def sent(request: Any) -> Any:
+    """Slack's answer to a request that is being made. Raises like :func:`post`."""
     try:
         return await request
     except SlackApiError as error:
-        code = str(error.response.get("error", ""))
-        if error.response.status_code == 429 or code in {"ratelimited", "rate_limited"}:
-            raise RateLimited(_retry_after(error)) from error
-        if code in _NO_CHANNEL:
-            raise NoSuchChannel(code) from error
-        if code in _GONE:
-            raise MessageGone(code) from error
-        if code in _TOO_MUCH:
-            raise _Unfit(code) from error
-        # Slack says that these were not carried out; of a 5xx nobody knows.
-        maybe = error.response.status_code >= 500 or code in {"internal_error", "fatal_error"}
-        raise NotSent(code or f"HTTP {error.response.status_code}", maybe=maybe) from error
-    except (OSError, TimeoutError, ValueError) as error:
-        raise NotSent(type(error).__name__, maybe=True) from error
-    except Exception as error:
-        # aiohttp's own errors don't all derive from OSError.
-        if type(error).__module__.startswith("aiohttp"):
-            raise NotSent(type(error).__name__, maybe=True) from error
-        raise
+        raise _meaning(error) from error
+    except (*FAILURES, ValueError) as error:
+        raise NotSent(reason(error), maybe=True) from error
+
+
+def _meaning(error: SlackApiError) -> Exception:
+    """What Slack's refusal means for the message."""
+    code, status = code_of(error), status_of(error)
+    if status == 429 or code in _LIMITED:
+        return RateLimited(_retry_after(error))
+    if code in _NO_CHANNEL:
+        return NoSuchChannel(code)
+    if code in _GONE:
+        return MessageGone(code)
+    if code in _TOO_MUCH:
+        return _Unfit(code)
+    if code in _SHUT_OUT:
+        return NotSent(code, maybe=False)
+    if code in _FAILED or not code:
+        return NotSent(reason(error), maybe=True)
+    return MessageRefused(code)
 
 
 def _retry_after(error: SlackApiError) -> float:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -13,7 +14,6 @@ import uvicorn
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
 from slack_sdk.errors import SlackApiError
-from slack_sdk.http_retry.builtin_async_handlers import AsyncConnectionErrorRetryHandler
 from slack_sdk.web.async_client import AsyncWebClient
 
 from flows.conductor import Conductor
@@ -21,28 +21,42 @@ from flows.journal.journal import Journal
 from flows.settings import Settings
 from flows.slack.app import build_app
 from flows.slack.desk import Desk
+from flows.slack.failures import FAILURES, code_of, reason
 from flows.slack.http import http_app
 from flows.slack.people import People
 from flows.slack.poster import Poster
+from flows.slack.posting import web_client
 from flows.slack.settings import SlackSettings
 from runbooks.errors import ClampdownError, InvalidInput
 from runbooks.playbook import Playbooks
 
 # "up to 10 connections share the load": with two, one that Slack refreshes leaves no gap.
 _CONNECTIONS = 2
-_ANSWERS_WITHIN = 10
+# A connection that was cut without a word is noticed, and opened again, so much later at most.
+_PING_EVERY = 5
+# What is unfinished is not gone on with before it is known whether Slack takes the app's token; it
+# waits no longer than this for a Slack that is down.
+_REACHED_WITHIN = 3.0
+_THREADS = 16
 _RENEW_HOMES = timedelta(seconds=30)
 _END_WITHIN = timedelta(seconds=20)
+# Slack's words for a call that it would take at another time.
+_MAY_PASS = {"ratelimited", "internal_error", "fatal_error", "service_unavailable", ""}
 _LOG = logging.getLogger(__name__)
+_SOCKETS = logging.getLogger(f"{__name__}.sockets")
+# At DEBUG the SDK writes down whole requests: codes that people type, and addresses that let in.
+for _talkative in (_SOCKETS, logging.getLogger("slack_sdk")):
+    _talkative.setLevel(logging.INFO)
 
 
 class SlackUnavailable(ClampdownError):
-    """Slack refuses the app, or can't be reached."""
+    """Slack refuses the app."""
 
 
 @dataclass(frozen=True)
 class SlackService:
-    """What runs. ``address`` is where Slack's requests come to in HTTP mode; empty in Socket Mode."""
+    """What runs. ``team`` is the workspace's id, empty where Slack could not be reached yet.
+    ``address`` is where Slack's requests come to in HTTP mode; empty in Socket Mode."""
 
     desk: Desk
     poster: Poster
@@ -62,6 +76,8 @@ async def slack_service(
 ) -> AsyncIterator[SlackService]:
     """Run the Slack face until the block is left; then begin nothing new, and end.
 
+    A Slack that is down keeps nothing that is unfinished from going on: it is told when it is back.
+
     Raises InvalidInput where playbooks.yaml has no place in Slack, SlackUnavailable,
     JournalUnavailable.
     """
@@ -71,87 +87,106 @@ async def slack_service(
             advice="Give it `slack: {channel: C…}`; docs/slack.md says how.",
         )
     token = slack.bot_token.get_secret_value()
-    client = AsyncWebClient(token, base_url=slack.api_url, timeout=_ANSWERS_WITHIN)
-    # A request that was cut off may have been carried out: the poster looks before it posts again.
-    client.retry_handlers = [
-        handler
-        for handler in client.retry_handlers
-        if not isinstance(handler, AsyncConnectionErrorRetryHandler)
-    ]
+    client = web_client(slack.api_url, token)
     team = await _workspace(client)
+    if team and not http:
+        await _require_app_token(client, slack)
+    # A journal that is slow must not keep the few threads that asyncio has by default from looking
+    # up addresses, and so Slack from being answered.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "slack"))
     journal = await asyncio.to_thread(Journal.open, settings.journal_url)
     conductor = Conductor(settings, playbooks, journal, simulate=slack.simulate, prefect=prefect)
-    groups = [group for group in playbooks.approvers.values() if group.slack_team == team]
-    people = People(client, team, [g.slack_usergroup for g in groups if g.slack_usergroup])
-    desk = Desk(client, people, conductor)
-    poster = Poster(client, journal, playbooks)
-    secret = slack.signing_secret.get_secret_value() if http else None
-    app = build_app(desk, signing_secret=secret, bot_token=token)
     async with AsyncExitStack() as stack:
-        stack.callback(journal.close)
-        if http and secret:
-            address = await stack.enter_async_context(_listening(app, secret, slack))
-        else:
-            address = ""
-            await stack.enter_async_context(_connected(app, slack, client))
+        desk = Desk(client, People(client, playbooks.approvers.values(), team), conductor)
+        poster = Poster(client, journal, playbooks)
         for work in (poster.run(), _renewing(desk)):
-            stack.enter_context(_cancelled_in_the_end(asyncio.create_task(work)))
-        resumed = await asyncio.to_thread(conductor.go_on_with_all)
-        yield SlackService(desk, poster, team, address, tuple(resumed))
-        await desk.finish()
-        left = await asyncio.to_thread(conductor.stop, _END_WITHIN)
-        if left:
-            _LOG.warning("Still under way at the end, to be resumed: %s", ", ".join(left))
-        await _all_told(poster)
+            await stack.enter_async_context(_beside(work))
+        secret = slack.signing_secret.get_secret_value() if http else None
+        app = build_app(desk, signing_secret=secret, bot_token=token)
+        async with AsyncExitStack() as requests:
+            address = ""
+            if secret:
+                address = await requests.enter_async_context(_listening(app, secret, slack))
+            resumed = await asyncio.to_thread(conductor.go_on_with_all)
+            if not secret:
+                await requests.enter_async_context(_connected(app, slack))
+            yield SlackService(desk, poster, team, address, tuple(resumed))
+        left = await _end(desk, conductor, poster)
+    # A connection that is closed while a thread still asks something of it ends the process at once.
+    await asyncio.get_running_loop().shutdown_default_executor()
+    if not left:
+        journal.close()
 
 
 async def _workspace(client: AsyncWebClient) -> str:
+    """The workspace's id; empty where Slack can't be reached. Raises SlackUnavailable."""
     try:
-        answer = await client.auth_test()
-    except SlackApiError as error:
-        raise SlackUnavailable(
-            f"Slack refuses the app's token: {error.response.get('error')}.",
-            advice="Nothing was started. docs/slack.md says where the token is found.",
-        ) from error
-    except Exception as error:
-        raise SlackUnavailable(
-            f"Slack can't be reached at {client.base_url} ({type(error).__name__}).",
-            advice="Nothing was started; `clampdown approve` works without Slack.",
-        ) from error
-    return str(answer["team_id"])
+        async with asyncio.timeout(_REACHED_WITHIN):
+            return str((await client.auth_test())["team_id"])
+    except (*FAILURES, ValueError) as error:
+        if isinstance(error, SlackApiError) and code_of(error) not in _MAY_PASS:
+            raise SlackUnavailable(
+                f"Slack refuses the app's token: {reason(error)}.",
+                advice="Nothing was started. docs/slack.md says where the token is found.",
+            ) from error
+        _LOG.warning(
+            "Slack can't be reached at %s (%s). What is unfinished goes on, and is told when Slack "
+            "is back; `clampdown approve` works without it.",
+            client.base_url,
+            reason(error),
+        )
+        return ""
+
+
+async def _require_app_token(client: AsyncWebClient, slack: SlackSettings) -> None:
+    """Raise SlackUnavailable where Slack will open no connection: the SDK would try for ever."""
+    token = slack.app_token.get_secret_value()
+    try:
+        await client.apps_connections_open(app_token=token)
+    except (*FAILURES, ValueError) as error:
+        if isinstance(error, SlackApiError) and code_of(error) not in _MAY_PASS:
+            raise SlackUnavailable(
+                f"Slack opens no connection for the app: {reason(error)}.",
+                advice="Socket Mode must be on, and the app's token have connections:write.",
+            ) from error
 
 
 @asynccontextmanager
-async def _connected(
-    app: AsyncApp, slack: SlackSettings, client: AsyncWebClient
-) -> AsyncIterator[None]:
-    """Socket Mode: Slack's requests come over WebSockets that this process opens."""
+async def _connected(app: AsyncApp, slack: SlackSettings) -> AsyncIterator[None]:
+    """Socket Mode: Slack's requests come over WebSockets that this process opens, and opens again."""
     handlers = [
         AsyncSocketModeHandler(
             app,
             slack.app_token.get_secret_value(),
-            web_client=AsyncWebClient(base_url=client.base_url, timeout=_ANSWERS_WITHIN),
-            logger=_LOG,
+            web_client=web_client(slack.api_url),
+            logger=_SOCKETS,
+            ping_interval=_PING_EVERY,
         )
         for _ in range(_CONNECTIONS)
     ]
+    connecting: list[asyncio.Task[None]] = [
+        asyncio.create_task(handler.connect_async())  # type: ignore[no-untyped-call]
+        for handler in handlers
+    ]
     try:
-        for handler in handlers:
-            await _connect(handler)
+        # With one of them Slack can tell; the others, and a Slack that is down, are not waited for.
+        await asyncio.wait(connecting, timeout=_REACHED_WITHIN, return_when=asyncio.FIRST_COMPLETED)
         yield
     finally:
+        for task in connecting:
+            task.cancel()
+        await asyncio.gather(*connecting, return_exceptions=True)
         for handler in handlers:
             await handler.close_async()  # type: ignore[no-untyped-call]
 
 
-async def _connect(handler: AsyncSocketModeHandler) -> None:
-    try:
-        await handler.connect_async()  # type: ignore[no-untyped-call]
-    except SlackApiError as error:
-        raise SlackUnavailable(
-            f"Slack opens no connection for the app: {error.response.get('error')}.",
-            advice="Socket Mode must be on, and the app's token have connections:write.",
-        ) from error
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """The SDK shows one whenever Slack can't be reached; what happened stands in the line before."""
+    record.exc_info = None
+    return True
+
+
+_SOCKETS.addFilter(_without_traceback)
 
 
 @asynccontextmanager
@@ -190,18 +225,34 @@ def _no_signals() -> Iterator[None]:
     yield
 
 
-@contextmanager
-def _cancelled_in_the_end(task: asyncio.Task[None]) -> Iterator[None]:
+@asynccontextmanager
+async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
+    """Have something done meanwhile; it has ended when the block is left."""
+    task = asyncio.create_task(work)
     try:
         yield
     finally:
         task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 async def _renewing(desk: Desk) -> None:
     while True:
         await asyncio.sleep(_RENEW_HOMES.total_seconds())
         await desk.renew_homes()
+
+
+async def _end(desk: Desk, conductor: Conductor, poster: Poster) -> list[str]:
+    """Begin nothing new, wait for what is in flight, and have it told; gives what has not ended."""
+    stopping = asyncio.create_task(asyncio.to_thread(conductor.stop, _END_WITHIN))
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_END_WITHIN.total_seconds()):
+            await desk.finish()
+    if left := await stopping:
+        _LOG.warning("Still under way at the end, to be resumed: %s", ", ".join(left))
+    await _all_told(poster)
+    return left
 
 
 async def _all_told(poster: Poster) -> None:

@@ -75,7 +75,9 @@ def _what(told: Told, end: Record) -> str:
         return f"Stopped by {who(end.actor.id)}: {safe(end.body['why'], 500)}"
     if end.body.get("undo"):
         left = len(incident.to_undo())
-        stand = f"{counted(left, 'change')} still stand" if left else "nothing is left to take back"
+        stand = (
+            f"not taken back: {counted(left, 'change')}" if left else "nothing is left to take back"
+        )
         error = f"\n{safe(end.body['error'], 800)}" if end.body["error"] else ""
         return f"The undo has ended: {stand}.{error}"
     return safe(incident.error, 1_000) if incident.error else "All of the playbook was done."
@@ -146,7 +148,7 @@ def _left(told: Told) -> Iterator[str]:
         elif not task.done:
             yield f"🚫 not possible: {safe(task.text, 200)} {safe(task.note, 200)}".rstrip()
     for gate in told.gates:
-        if gate.review_due is not None:
+        if gate.review_due is not None and not told.is_over:
             yield f"🔨 the glass of {code(gate.id, 80)} was broken: review until {when(gate.review_due)}"
     refused = sum(record.kind == "gate.refused" for record in told.records)
     if refused:

@@ -151,6 +151,11 @@ def _fit(shown: str, limit: int, text: object) -> str:
     end = f"… #{digest[:8]}"
     kept = shown[: max(0, limit - len(end))]
     start = kept.rfind("&")
-    if start >= 0 and ";" not in kept[start:] and shown.startswith(tuple(_ENTITIES.values()), start):
+    if (
+        start >= 0
+        and ";" not in kept[start:]
+        and shown.startswith(tuple(_ENTITIES.values()), start)
+    ):
         kept = kept[:start]
-    return f"{kept}{end}"
+    # Cut off there, an underscore is no longer one within a word.
+    return f"{kept.rstrip('_')}{end}"

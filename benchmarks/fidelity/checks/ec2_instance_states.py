@@ -70,7 +70,18 @@ def _refused(account: Account, seen: Verdicts) -> None:
         "UnsupportedHibernationConfiguration",
         lambda: ec2.stop_instances(InstanceIds=[ids.victim], Hibernate=True),
     )
+    # "Some instance attributes, such as user data, can only be modified if the instance is in a
+    # 'stopped' state" (EC2 error codes).
+    seen.refused(
+        "to give a running instance other user data",
+        "IncorrectInstanceState",
+        lambda: ec2.modify_instance_attribute(InstanceId=ids.victim, UserData={"Value": b"x"}),
+    )
     ec2.terminate_instances(InstanceIds=[ids.victim])
+    seen.done(
+        "an instance can be terminated again",
+        lambda: ec2.terminate_instances(InstanceIds=[ids.victim]),
+    )
     seen.refused(
         "to start a terminated instance",
         "IncorrectInstanceState",

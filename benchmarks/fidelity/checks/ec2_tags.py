@@ -23,6 +23,12 @@ def _tags(account: Account, seen: Verdicts) -> None:
         "InvalidParameterValue",
         lambda: ec2.create_tags(Resources=[victim], Tags=[_tag("aws:x", "b")]),
     )
+    # "Maximum value length: 256 Unicode characters" (EC2 User Guide, "Tag restrictions").
+    seen.refused(
+        "a value of more than 256 characters",
+        "InvalidParameterValue",
+        lambda: ec2.create_tags(Resources=[victim], Tags=[_tag("a", "b" * 257)]),
+    )
     seen.refused(
         "51 tags",
         "TagLimitExceeded",

@@ -51,6 +51,6 @@ def _schedules(account: Account, seen: Verdicts) -> None:
         "ConflictException",
         lambda: schedule("often", "rate(1 minutes)"),
     )
-    time.sleep(1.2)
+    time.sleep(1.05)
     seen.holds("a schedule fires at its time", len(queue.take()) > 0, "never")
     seen.done("a schedule is deleted", lambda: scheduler.delete_schedule(Name="often"))

@@ -28,7 +28,7 @@ _PAGED = {
     "describe_vpc_endpoints": ("VpcEndpoints", None),
 }
 _LEAST = 5
-_MOST_INSTANCES = 1000
+MOST_INSTANCES = 1000
 # How the API Reference names a filter: <li> <p> <code>vpc-id</code> - The ID of the VPC.</p> </li>
 _FILTER = re.compile(r"<li>\s*<p>\s*<code>([^<]+)</code>")
 
@@ -85,11 +85,11 @@ def _unknown_filter(call: Any) -> str | None:
     if not known:
         return None
     for item in filters:
-        name = item.get("Name")
+        name = str(item.get("Name", "null"))
         # "tag:<key>", "tag-key", and "tag-value" of old.
-        kind = "tag" if str(name).startswith("tag") else name
+        kind = "tag" if name.startswith("tag") else name
         if kind not in known:
-            return str(name)
+            return name
     return None
 
 
@@ -137,7 +137,7 @@ def _pages_of_instances() -> None:
             found = self.ec2_backend.get_reservations_by_instance_ids(ids, filters=filters)
         else:
             found = self.ec2_backend.describe_instances(filters=filters)
-            limit = _MOST_INSTANCES if limit is None else min(limit, _MOST_INSTANCES)
+            limit = MOST_INSTANCES if limit is None else min(limit, MOST_INSTANCES)
         everything = [(item, instance) for item in found for instance in item.instances]
         page, left = _page(everything, limit, token)
         return ActionResult({"Reservations": list(_reservations(page)), "NextToken": left})

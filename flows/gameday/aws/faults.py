@@ -9,29 +9,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Any, Literal
 from xml.sax.saxutils import escape
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-_QUERY_SERVICES = frozenset(
-    {"autoscaling", "cloudformation", "cloudwatch", "elb", "elbv2", "iam", "rds", "sns", "sts"}
-)
-# Services that answer JSON with the status of HTTP that fits (REST); the others say 400.
-_REST_SERVICES = frozenset(
-    {
-        "accessanalyzer",
-        "detective",
-        "ebs",
-        "eks",
-        "guardduty",
-        "inspector2",
-        "lambda",
-        "macie2",
-        "scheduler",
-        "securityhub",
-    }
-)
 
 Effect = Literal[
     "error",
@@ -267,7 +249,7 @@ def error_answer(service: str, code: str, message: str) -> tuple[bytes, str]:
         )
     elif service == "s3":
         text = f"<Error><Code>{xml_code}</Code><Message>{xml_message}</Message></Error>"
-    elif service in _QUERY_SERVICES:
+    elif _protocol(service) in _IN_XML:
         text = (
             f"<ErrorResponse><Error><Type>Sender</Type><Code>{xml_code}</Code>"
             f"<Message>{xml_message}</Message></Error><RequestId>simulated</RequestId>"
@@ -277,6 +259,23 @@ def error_answer(service: str, code: str, message: str) -> tuple[bytes, str]:
         body = json.dumps({"__type": code, "message": message})
         return body.encode(), "application/x-amz-json-1.1"
     return f'<?xml version="1.0" encoding="UTF-8"?>{text}'.encode(), "text/xml"
+
+
+# Of the protocols, REST's JSON answers with the status of HTTP that fits; the other JSON says 400.
+_IN_XML = ("query", "rest-xml")
+
+
+@cache
+def _protocol(service: str) -> str:
+    """The protocol of a service, as botocore speaks it; JSON where nothing is known of it."""
+    from botocore.exceptions import UnknownServiceError
+    from moto.core.utils import get_service_model
+
+    try:
+        model: Any = get_service_model(service)
+    except UnknownServiceError:
+        return "json"
+    return str(model.resolved_protocol)
 
 
 # Each service's own codes, as its API Reference lists them under "Common errors" and "Errors". The
@@ -298,7 +297,7 @@ _EXPIRED = {"ec2": ("RequestExpired", 400), "s3": ("ExpiredToken", 400)}
 
 
 def _own_error(effect: Effect, service: str) -> ErrorAnswer:
-    query, rest = service in _QUERY_SERVICES, service in _REST_SERVICES
+    query, rest = _protocol(service) in _IN_XML, _protocol(service) == "rest-json"
     match effect:
         case "throttle":
             code, status = ("Throttling", 400) if query else ("ThrottlingException", 400)

@@ -8,6 +8,8 @@ from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
+_OF_ACCOUNT = "/v20180820/configuration/publicAccessBlock"
+
 
 @dataclass(frozen=True)
 class _Pattern:
@@ -31,8 +33,14 @@ class _Pattern:
 def s3_operation(environ: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """The operation of a WSGI request to S3 and its parameters, without those in its body.
 
-    Buckets are in the path (path-style). What is none of S3's is named by method and path.
+    Buckets are in the path (path-style). What is none of S3's is named by method and path. Block
+    Public Access of an account is S3 Control's, which signs as S3 does; it is named as IAM and
+    CloudTrail have it, ``PutAccountPublicAccessBlock``.
     """
+    account = environ.get("HTTP_X_AMZ_ACCOUNT_ID")
+    if account and environ["PATH_INFO"] == _OF_ACCOUNT:
+        verb = environ["REQUEST_METHOD"].capitalize()
+        return f"{verb}AccountPublicAccessBlock", {"AccountId": account}
     _, _, path = environ["PATH_INFO"].partition("/")
     bucket, _, key = unquote(path).partition("/")
     level = 2 if key else 1 if bucket else 0

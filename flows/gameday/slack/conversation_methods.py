@@ -85,17 +85,25 @@ def invite(workspace: Workspace, given: Arguments) -> dict[str, Any]:
         raise Refusal("is_archived")
     if workspace.bot_user not in channel.members:
         raise Refusal("not_in_channel")
-    for user_id in users:
-        user = workspace.user(user_id)
-        if user_id == workspace.bot_user:
-            raise Refusal("cant_invite_self")
-        if user_id in channel.members:
-            raise Refusal("already_in_channel")
-        if user.deleted or user.is_ultra_restricted:
-            raise Refusal("cant_invite")
+    refused = {user_id: _not_invited(workspace, channel, user_id) for user_id in users}
+    invited = {user_id for user_id, why in refused.items() if not why}
+    if len(invited) < len(users) and not (invited and given.flag("force")):
+        raise Refusal(next(why for why in refused.values() if why))
     with workspace.changing():
-        channel.members.update(users)
+        channel.members.update(invited)
     return {"channel": channel.to_json(workspace.bot_user)}
+
+
+def _not_invited(workspace: Workspace, channel: Channel, user_id: str) -> str:
+    """Why somebody can't be invited; empty where they can."""
+    user = workspace.users.get(user_id)
+    if user is None:
+        return "user_not_found"
+    if user_id == workspace.bot_user:
+        return "cant_invite_self"
+    if user_id in channel.members:
+        return "already_in_channel"
+    return "cant_invite" if user.deleted or user.is_ultra_restricted else ""
 
 
 def join(workspace: Workspace, given: Arguments) -> dict[str, Any]:

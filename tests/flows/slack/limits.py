@@ -20,6 +20,7 @@ _OURS = re.compile(
     r"<(?:!date\^\d+\^\{date_short_pretty\} \{time_secs\}\|[0-9 :-]+ UTC"
     r"|@[UW][A-Z0-9]+|!subteam\^S[A-Z0-9]+|#[CGD][A-Z0-9]+)>"
 )
+_CODE = re.compile(r"```[^`]+```|`[^`]+`")
 _TEXT_LIMITS = {"header": 150, "section": 3_000}
 
 
@@ -58,6 +59,17 @@ def check_text(text: str) -> None:
     assert "<" not in left, left
 
 
+def check_formatting(text: str) -> None:
+    """Raise AssertionError where mrkdwn is formatted other than Clampdown does it."""
+    for line in _CODE.sub("", _OURS.sub("", text)).splitlines():
+        assert "`" not in line, text
+        assert "~" not in line, text
+        # Bold is Clampdown's own, and ends on its line.
+        assert line.count("*") % 2 == 0, text
+        assert not re.search(r"(?<![^\W_])_|_(?![^\W_])", line), text
+        assert not re.search(r":[\w+'-]+:", line), text
+
+
 def _check_blocks(blocks: list[Block]) -> None:
     ids = Counter(block["block_id"] for block in blocks if "block_id" in block)
     assert all(number == 1 for number in ids.values())
@@ -87,6 +99,7 @@ def _check_block(block: Block) -> None:
             check_text(item["text"])
         if item.get("type") == "mrkdwn":
             assert item["verbatim"] is True
+            check_formatting(item["text"])
         if item.get("type") == "button":
             assert len(item["text"]["text"]) <= 75
             assert re.fullmatch(r"[A-Za-z0-9_. -]{1,300}", item["value"]), item["value"]

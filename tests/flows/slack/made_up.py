@@ -184,9 +184,7 @@ def _opened(text: Text, playbooks: Playbooks) -> dict[str, Any]:
         "playbook": "contain-it",
         "version": "v1",
         "definition": playbooks.playbooks["contain-it"].to_json(),
-        "targets": [
-            {"kind": "ec2.instance", "account": ACCOUNT, "region": REGION, "id": INSTANCE}
-        ],
+        "targets": [{"kind": "ec2.instance", "account": ACCOUNT, "region": REGION, "id": INSTANCE}],
         "finding": {
             "id": text(),
             "type": text(),

@@ -55,17 +55,20 @@ class Office:
         *steps: str,
         slack: str = "",
         oncall: str = "",
+        leads: str = "",
         more: str = "",
     ) -> None:
-        """A playbook file with these steps. ``slack`` and ``oncall`` are more of those mappings."""
+        """A playbook file with these steps. ``slack`` is more of that mapping; ``oncall`` and
+        ``leads`` say who is in those groups."""
         team = self.slack.workspace.team.id
+        leads = leads or f"slack_users: [{self.carol.id}]"
         oncall = oncall or f"slack_users: [{self.rita.id}, {self.alice.id}, {self.bob.id}]"
         self.scene.head = (
             "version: 1\n"
             'accounts: {"123456789012": {name: sandbox, environment: production}}\n'
             "approvers:\n"
             f"  oncall: {{slack_team: {team}, local_users: [alice], {oncall}}}\n"
-            f"  leads: {{slack_team: {team}, slack_users: [{self.carol.id}]}}\n"
+            f"  leads: {{slack_team: {team}, {leads}}}\n"
             f"slack: {{channel: {self.room.id}{slack and f', {slack}'}}}\n"
         )
         self.scene.write("\n".join(steps), more=more)
@@ -117,6 +120,16 @@ class Office:
         def find() -> Message | None:
             found = [post for post in self.posts(channel) if _has(post, words)]
             return found[-1] if found else None
+
+        found: Message = self.until(find)
+        return found
+
+    def shows(self, post: Message, *words: str, channel: Channel | None = None) -> Message:
+        """A post as it is now, as soon as all of these words are in it."""
+
+        def find() -> Message | None:
+            now = next((one for one in self.posts(channel) if one.ts == post.ts), None)
+            return now if now and _has(now, words) else None
 
         found: Message = self.until(find)
         return found

@@ -25,6 +25,7 @@ from flows.slack.actions import (
     GateValue,
 )
 from flows.slack.message import Message
+from flows.slack.opening import severity_words
 from flows.slack.thread import messages
 from tests.flows.people import ALICE
 from tests.flows.scene import Scene
@@ -50,6 +51,7 @@ from tests.flows.slack.incidents import (
     write,
 )
 from tests.flows.slack.limits import check_message
+from tests.flows.slack.made_up import BEGAN, some_playbooks, some_records
 
 Act = Callable[[str], None]
 ROUTES = [
@@ -365,6 +367,16 @@ def test_broken_glass_pages_the_others_and_waits_for_a_review(watched: Watched) 
     assert not buttons(reviewed)
 
 
+def test_there_is_nothing_to_review_once_all_of_it_is_taken_back(watched: Watched) -> None:
+    write(watched.scene, gate(break_glass="leads"), TAG_TWO)
+    watched.at_the_gate(watched.decide(LEA, why="it spreads", break_glass=True))
+    incident = watched.run()
+    watched.scene.responder().undo(incident.id, ANA)
+    found = watched.thread(incident)
+    assert not buttons(found["gate:contain:1"])
+    assert "review" not in shown(found["summary:2"])
+
+
 def test_a_gate_that_is_not_needed_is_a_line_of_the_progress(watched: Watched) -> None:
     entry = {**gate(), "when": "target.tags.environment == 'test'"}
     write(watched.scene, entry, TAG_TWO)
@@ -515,3 +527,79 @@ def _instances(scene: Scene) -> list[dict[str, str]]:
     scene.aws.calls.forget_after(known)
     there = [i for r in found["Reservations"] for i in r["Instances"]]
     return sorted(there, key=lambda i: i["InstanceId"] != scene.world.victim)
+
+
+# What happens seldom, on an incident that is made up
+
+
+def told_upto(kind: str, number: int = -1) -> dict[str, Message]:
+    """The thread of the made-up incident up to a record of this kind."""
+    made = some_playbooks(lambda: "words")
+    story = some_records(lambda: "words", made)
+    seq = [record.seq for record in story if record.kind == kind][number]
+    found = messages(story[:seq], made, BEGAN + timedelta(minutes=5))
+    for message in found:
+        check_message(message)
+    return {message.key: message for message in found}
+
+
+def test_the_summary_names_everything_that_is_left_to_do() -> None:
+    said = shown(told_upto("incident.closed", 0)["summary"])
+    assert "Snapshots of `i-0123456789abcdef0`: `words` of `words`" in said
+    assert "Clean room: `words`\nIt is deleted after `words` by `clampdown reap`" in said
+    assert "❌ `ec2.isolate` on `i-0123456789abcdef0` is *not verified*: words" in said
+    assert "❓ words: nobody knows whether AWS has done it" in said
+    assert "🚫 not possible: words words" in said
+    assert "☐ open, for `leads`: words" in said
+    assert "🔨 the glass of `contain` was broken: review until <!date^" in said
+    assert "🛑 1 decision refused: see the timeline" in said
+
+
+def test_an_undo_that_fails_says_what_still_stands() -> None:
+    found = told_upto("incident.closed")
+    assert "🟠 Not taken back yet: 2 changes" in shown(found["opening"])
+    said = shown(found["summary:2"])
+    assert "The undo has ended: not taken back: 2 changes.\nwords" in said
+    assert "Mend what kept it from that first." in said
+    assert "0 taken back; *not all*: words" in shown(found["progress"])
+
+
+def test_what_was_kept_from_passing_a_gate_and_what_nobody_knows_is_in_the_progress() -> None:
+    said = shown(told_upto("incident.closed", 0)["progress"])
+    assert "🛑 `ec2.tag` was kept from passing `contain`, words" in said
+    assert "❓ words: nobody knows yet whether AWS has done it" in said
+    assert "*NOT verified*: words" in said
+    assert "⚪ `ec2.protect`" in said
+
+
+def test_a_second_proof_is_announced_where_it_is_asked_for() -> None:
+    assert "Asks for the code of your authenticator" in shown(
+        told_upto("gate.requested", 0)["gate:contain:1"]
+    )
+
+
+def test_a_review_that_is_overdue_says_so() -> None:
+    made = some_playbooks(lambda: "words")
+    story = some_records(lambda: "words", made)
+    upto = next(record.seq for record in story if record.kind == "gate.decided")
+    for hours, late in ((1, False), (2, True)):
+        found = messages(story[:upto], made, BEGAN + timedelta(hours=hours))
+        (said,) = [shown(message) for message in found if message.key == "gate:contain:2"]
+        assert ("*Overdue.*" in said) is late
+
+
+@pytest.mark.parametrize(
+    ("severity", "words"),
+    [
+        (0, "0 low"),
+        (3.9, "3.9 low"),
+        (4, "4 medium"),
+        (7, "7 high"),
+        (8.5, "8.5 high"),
+        (9, "9 critical"),
+    ],
+)
+def test_severities_are_guardduty_numbers_with_the_word_for_them(
+    severity: float, words: str
+) -> None:
+    assert severity_words(severity) == words

@@ -1,4 +1,4 @@
-"""Clients of another account."""
+"""Clients of another account, and of what belongs to a whole account."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import boto3
 
-from flows.gameday.worlds import WorldIds
+from flows.gameday.worlds import WorldIds, client
 
 Client = Callable[[str], Any]
 OTHER_ACCOUNT = "222222222222"
@@ -27,3 +27,17 @@ def clients_of(
         region_name=region or world.region,
     )
     return lambda service: session.client(service, endpoint_url=world.url)
+
+
+def account_client(url: str, region: str = "eu-west-1") -> Any:
+    """A client of S3 Control. Its requests go to the account's own host, and a simulated AWS has
+    none but its own."""
+    control = client(url, region, "s3control")
+
+    def to_the_server_itself(request: Any, **_: Any) -> None:
+        account, _, rest = request.url.partition("//")[2].partition(".")
+        if account.isdigit() and len(account) == 12:
+            request.url = f"http://{rest}"
+
+    control.meta.events.register("before-sign.s3-control.*", to_the_server_itself)
+    return control

@@ -192,3 +192,61 @@ def test_rules_and_what_was_delivered_are_gone_after_a_reset(
     simulated_aws.reset()
 
     assert aws("events").list_rules()["Rules"] == []
+
+
+def test_a_rule_that_has_only_a_schedule_lets_no_event_through(aws: Client) -> None:
+    queue, events = Queue(aws, "hourly"), aws("events")
+    events.put_rule(Name="hourly", ScheduleExpression="rate(1 hour)")
+    events.put_targets(Rule="hourly", Targets=[{"Id": "1", "Arn": queue.arn}])
+
+    _put(events)
+
+    assert queue.take() == []
+
+
+def test_a_bus_of_another_account_takes_nothing_without_a_policy(
+    aws: Client, world: WorldIds
+) -> None:
+    queue = queue_of_rule(clients_of(world, aws), "all", {"source": ["my.app"]})
+    bus = f"arn:aws:events:{world.region}:{OTHER_ACCOUNT}:event-bus/default"
+    events = aws("events")
+    events.put_rule(Name="forward", EventPattern=json.dumps({"source": ["my.app"]}))
+    events.put_targets(Rule="forward", Targets=[{"Id": "bus", "Arn": bus}])
+
+    assert _put(events)["FailedEntryCount"] == 0
+    assert queue.take() == []
+
+
+def test_a_topic_gets_no_events_without_a_policy(aws: Client) -> None:
+    sns, events, queue = aws("sns"), aws("events"), Queue(aws, "subscribed")
+    topic = sns.create_topic(Name="alarms")["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue.arn)
+    events.put_rule(Name="noticed", EventPattern=json.dumps({"source": ["my.app"]}))
+    events.put_targets(Rule="noticed", Targets=[{"Id": "1", "Arn": topic}])
+
+    _put(events)
+
+    assert queue.take() == []
+
+
+def test_a_pattern_is_tested_against_an_event(aws: Client) -> None:
+    event = {
+        "id": "1",
+        "account": "123456789012",
+        "source": "my.app",
+        "time": "2026-03-14T09:30:00Z",
+        "region": "eu-west-1",
+        "resources": [],
+        "detail-type": "Noticed",
+        "detail": {"severity": 8},
+    }
+    pattern = {"source": ["my.app"], "detail": {"severity": [{"numeric": [">=", 7]}]}}
+
+    def result(**changed: Any) -> bool:
+        answer = aws("events").test_event_pattern(
+            EventPattern=json.dumps(pattern), Event=json.dumps({**event, **changed})
+        )
+        return bool(answer["Result"])
+
+    assert result()
+    assert not result(detail={"severity": 3})

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from flows.gameday.aws.faults import Fault, Faults, Limit, Limits
-from flows.gameday.aws.server import SimulatedAws
+from flows.gameday.aws.server import ACCOUNT, SimulatedAws
 from flows.gameday.worlds import WorldIds, client
+from tests.flows.gameday.aws.accounts import account_client
 from tests.runbooks.driver import REGION
 
 _SERVICES = (
@@ -162,6 +163,12 @@ def test_the_sdk_backs_off_at_every_throttling_code(service: str) -> None:
         ("guardduty", "list_detectors", "deny", ("AccessDeniedException", 403)),
         ("s3", "list_buckets", "throttle", ("SlowDown", 503)),
         ("s3", "list_buckets", "deny", ("AccessDenied", 403)),
+        ("cloudwatch", "describe_alarms", "throttle", ("ThrottlingException", 400)),
+        ("cloudwatch", "describe_alarms", "deny", ("AccessDeniedException", 400)),
+        ("route53", "list_hosted_zones", "throttle", ("Throttling", 400)),
+        ("route53", "list_hosted_zones", "deny", ("AccessDenied", 403)),
+        ("sqs", "list_queues", "deny", ("AccessDeniedException", 400)),
+        ("eks", "list_clusters", "throttle", ("ThrottlingException", 429)),
     ],
 )
 def test_every_service_answers_with_its_own_codes(
@@ -174,6 +181,29 @@ def test_every_service_answers_with_its_own_codes(
     simulated_aws.fault(Fault(service=service, effect=effect))
 
     assert refused(getattr(client(simulated_aws.url, REGION, service), operation)) == expected
+
+
+def test_s3_control_answers_as_s3_does(simulated_aws: SimulatedAws) -> None:
+    control = account_client(simulated_aws.url)
+    simulated_aws.fault(Fault(service="s3", operation="GetAccount*", effect="deny"))
+
+    assert refused(control.get_public_access_block, AccountId=ACCOUNT) == ("AccessDenied", 403)
+
+
+def test_what_is_not_simulated_is_said_in_the_protocol_of_the_service(
+    simulated_aws: SimulatedAws,
+) -> None:
+    for service, operation in (
+        ("route53", "list_traffic_policies"),
+        ("cloudwatch", "list_metric_streams"),
+        ("cloudfront", "list_field_level_encryption_configs"),
+        ("ssm", "describe_automation_executions"),
+        ("macie2", "list_classification_jobs"),
+        ("rds", "describe_certificates"),
+        ("detective", "list_graphs"),
+    ):
+        called = getattr(client(simulated_aws.url, REGION, service), operation)
+        assert refused(called) == ("NotSimulated", 501), service
 
 
 def test_a_code_and_a_status_that_are_given_count() -> None:

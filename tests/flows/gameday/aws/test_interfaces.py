@@ -62,6 +62,22 @@ def test_groups_of_another_vpc_are_refused(ec2: Any, world: WorldIds) -> None:
         )
 
 
+def test_nothing_is_made_in_a_subnet_with_groups_of_another_vpc(ec2: Any, world: WorldIds) -> None:
+    vpc = ec2.create_vpc(CidrBlock="10.99.0.0/16")["Vpc"]["VpcId"]
+    foreign, subnet = a_group(ec2, vpc, "foreign"), world.ids["private_a"]
+
+    with refused("InvalidParameter", f"{foreign} and subnet {subnet} belong to different networks"):
+        ec2.create_network_interface(SubnetId=subnet, Groups=[foreign])
+    with refused("InvalidParameter", "different networks"):
+        ec2.run_instances(
+            ImageId=world.ids["image"],
+            MinCount=1,
+            MaxCount=1,
+            SubnetId=subnet,
+            SecurityGroupIds=[foreign],
+        )
+
+
 def test_an_interface_has_at_most_five_groups(ec2: Any, world: WorldIds) -> None:
     groups = [a_group(ec2, world.ids["vpc"], f"group-{number}") for number in range(6)]
     eni = world.ids["victim_eni"]
@@ -112,3 +128,15 @@ def test_interfaces_are_found_by_any_of_their_addresses(ec2: Any, world: WorldId
     assert [eni["NetworkInterfaceId"] for eni in found["NetworkInterfaces"]] == [
         world.ids["victim_second_eni"]
     ]
+
+
+def test_interfaces_are_found_by_the_status_of_their_attachment(ec2: Any, world: WorldIds) -> None:
+    free = ec2.create_network_interface(SubnetId=world.ids["private_a"])["NetworkInterface"]
+
+    found = ec2.describe_network_interfaces(
+        Filters=[{"Name": "attachment.status", "Values": ["attached"]}]
+    )["NetworkInterfaces"]
+
+    ids = {eni["NetworkInterfaceId"] for eni in found}
+    assert world.ids["victim_eni"] in ids
+    assert free["NetworkInterfaceId"] not in ids

@@ -211,7 +211,9 @@ def test_a_policy_can_be_about_one_instance(iam: Iam, world: WorldIds) -> None:
 def test_a_policy_can_ask_for_tags_of_the_resource_and_the_request(
     iam: Iam, world: WorldIds
 ) -> None:
-    tag(iam, Keys("AKIASIMULATED0000001", "x"), world.victim, tags=[{"Key": "Env", "Value": "prod"}])
+    tag(
+        iam, Keys("AKIASIMULATED0000001", "x"), world.victim, tags=[{"Key": "Env", "Value": "prod"}]
+    )
     on_prod = {"StringEquals": {"ec2:ResourceTag/env": "prod"}}
     own_tags = {"ForAllValues:StringLike": {"aws:TagKeys": "ir:*"}}
     value = {"StringEquals": {"aws:RequestTag/ir:case": "7"}}
