@@ -355,7 +355,8 @@ async def _show_page(desk: Desk, caller: Caller, body: Body) -> None:
         page = pages.last_page(told.records) if newest else value.page
         view = pages.timeline(told.records, page)
     else:
-        plan = told.incident.plan
+        asked = told.gate(value.gate) if value.gate else None
+        plan = told.plan_behind(asked) if asked else told.incident.plan
         if plan is None:
             raise InvalidInput(f"{value.incident} has no plan yet.")
         view = pages.every_call(value.incident, plan, value.page, gate=value.gate)

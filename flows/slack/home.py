@@ -144,9 +144,9 @@ def _own_absence(identity: Identity, away: Away) -> Iterator[Block]:
         "placeholder": plain_text("Away?", 75),
         "options": [*options, _option(BACK, "Back")] if until else options,
     }
-    note = "your deputies are pinged meanwhile; you may still decide"
+    note = "Who is away has their deputies pinged, and may still decide"
     yield divider()
-    yield section(f"{said}: {note}.", accessory=select)
+    yield section(f"{said}. {note}.", accessory=select)
 
 
 def _option(value: str, label: str) -> Block:

@@ -19,7 +19,9 @@ async def serve_slack(
     settings: Settings, slack: SlackSettings, playbooks: Playbooks, *, http: bool, prefect: bool
 ) -> None:
     """Serve until SIGINT or SIGTERM. Raises what :func:`slack_service` raises."""
-    logging.basicConfig(level=logging.WARNING, handlers=[RichHandler(show_path=False)])
+    logging.basicConfig(
+        level=logging.WARNING, handlers=[RichHandler(level=logging.WARNING, show_path=False)]
+    )
     out = console()
     enough = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):

@@ -107,7 +107,7 @@ def _turn(incident: str, page: int, pages: int, ids: tuple[str, str], gate: str)
     if page > 0:
         buttons.append(button("Back", back, PageValue(incident, page - 1, gate)))
     if page + 1 < pages:
-        buttons.append(button("On", on, PageValue(incident, page + 1, gate)))
+        buttons.append(button("Next", on, PageValue(incident, page + 1, gate)))
     return [actions(*buttons)] if buttons else []
 
 

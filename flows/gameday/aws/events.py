@@ -244,7 +244,7 @@ def correct_instances() -> None:
         def changed(self: Any) -> Any:
             before = self.state
             result = method(self)
-            if before != states[-1]:
+            if before not in states:
                 _say(self, *states)
             return result
 

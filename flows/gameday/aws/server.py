@@ -21,6 +21,7 @@ from flows.gameday.aws import (
     corrections,
     guardduty,
     pages,
+    queues,
     securityhub,
     settings,
     ssm,
@@ -109,6 +110,7 @@ class SimulatedAws:
         try:
             corrections.apply()
             cloudtrail.look_up_in(self.calls)
+            queues.take_turns(self._moto_lock)
             self._open()
         except BaseException:
             _RUNNING.release()

@@ -7,10 +7,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
-from flows.gameday.aws import queues
-from flows.gameday.aws.server import SimulatedAws
 from tests.flows.gameday.aws.queues import Queue
 
 Client = Callable[[str], Any]
@@ -31,9 +27,8 @@ def test_a_queue_keeps_its_policy_when_something_else_is_changed(aws: Client) ->
 
 
 def test_a_message_that_arrives_ends_a_long_poll_and_others_are_answered_meanwhile(
-    aws: Client, simulated_aws: SimulatedAws, monkeypatch: pytest.MonkeyPatch
+    aws: Client,
 ) -> None:
-    monkeypatch.setattr(queues, "_turn", simulated_aws._moto_lock)
     queue, sqs = Queue(aws, "findings"), aws("sqs")
 
     def send() -> None:
