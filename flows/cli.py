@@ -515,6 +515,7 @@ def slack(
     playbooks: PlaybooksFile = None,
     simulate: Simulate = None,
     region: Region = None,
+    as_json: AsJson = False,
 ) -> None:
     """Serve the Slack app: trigger, approve and follow incidents from there, until Ctrl-C."""
     import asyncio
@@ -525,7 +526,11 @@ def slack(
     settings = _settings(playbooks, simulate, region)
     loaded = _load(settings)
     tokens = load_slack_settings(http=http)
-    asyncio.run(serve_slack(settings, tokens, loaded, http=http, prefect=not without_prefect))
+    asyncio.run(
+        serve_slack(
+            settings, tokens, loaded, http=http, prefect=not without_prefect, as_json=as_json
+        )
+    )
 
 
 @journal_app.command("verify")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import signal
 
@@ -16,7 +17,13 @@ from runbooks.playbook import Playbooks
 
 
 async def serve_slack(
-    settings: Settings, slack: SlackSettings, playbooks: Playbooks, *, http: bool, prefect: bool
+    settings: Settings,
+    slack: SlackSettings,
+    playbooks: Playbooks,
+    *,
+    http: bool,
+    prefect: bool,
+    as_json: bool,
 ) -> None:
     """Serve until SIGINT or SIGTERM. Raises what :func:`slack_service` raises."""
     logging.basicConfig(
@@ -27,9 +34,24 @@ async def serve_slack(
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, enough.set)
     async with slack_service(settings, slack, playbooks, http=http, prefect=prefect) as service:
+        if as_json:
+            document = {
+                "team": service.team,
+                "address": service.address,
+                "simulate": settings.simulate,
+                "resumed": list(service.resumed),
+            }
+            print(json.dumps(document, indent=2), flush=True)
+            await enough.wait()
+            return
         side = f"simulated AWS at {settings.simulate}" if settings.simulate else "LIVE"
         how = f"at {service.address}" if http else "over Socket Mode"
-        out.print(shown(f"Slack: workspace {service.team}, {how}; {side}. Ctrl-C ends it.", "bold"))
+        out.print(
+            shown(
+                f"Slack: workspace {service.team or 'not reached yet'}, {how}; {side}. Ctrl-C ends it.",
+                "bold",
+            )
+        )
         for incident in service.resumed:
             out.print(shown(f"going on with {incident}"))
         await enough.wait()

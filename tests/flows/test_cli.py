@@ -27,7 +27,7 @@ from tests.runbooks.stage import Stage
 
 INSTANCE_OF_SAMPLES = "i-0123456789abcdef0"
 # They end only when somebody ends them, or have subcommands of their own.
-TESTED_ELSEWHERE = {"sandbox", "ui", "gameday"}
+TESTED_ELSEWHERE = {"sandbox", "slack", "ui", "gameday"}
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def test_the_opening_says_what_happened_to_what_and_what_is_done(office: Office)
 def test_progress_is_one_message_that_is_updated_with_the_times(office: Office) -> None:
     office.open()
     question = office.contain()
-    before = office.post("*Progress*", "⏳ gate `contain`")
+    before = office.post("*Progress*", "⏳ gate `contain`", "1 of 2 steps")
     said = read(before)
     assert re.search(r"✅ `one` · \d\.\d s", said)
     assert "⚪ `two`" in said
