@@ -1,0 +1,1 @@
+"""The service: findings in, containment out, for as long as it runs."""
