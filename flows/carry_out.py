@@ -24,8 +24,6 @@ from runbooks.errors import ClampdownError, Denied, Interrupted, Refused
 
 # A second Ctrl-C ends the process at once; what was in flight is unknown until it is resumed.
 _EXIT_INTERRUPTED = 130
-# How long Prefect is given to show a run that is over.
-_SHOWN_WITHIN = timedelta(seconds=20)
 _SAID_AFTER = timedelta(seconds=1)
 _LOOK_EVERY = timedelta(milliseconds=200)
 
@@ -76,7 +74,7 @@ async def _run(
     if follower is None or (isinstance(error, WaitingForPeople) and not execution.calm.is_set()):
         # Whoever does not wait for people does not wait for Prefect: it shows what is resumed.
         return error, None
-    execution.calm.set()
+    execution.calm_down()
     await _shown(execution, follower)
     return error, follower.view()
 
@@ -113,7 +111,7 @@ async def _shown(execution: Execution, follower: PrefectFollower) -> None:
     with _interruptible(enough):
         while not await asyncio.to_thread(follower.finish, _LOOK_EVERY):
             waited = timedelta(seconds=time.monotonic() - began)
-            if enough.is_set() or waited > _SHOWN_WITHIN:
+            if enough.is_set() or waited > execution.around.shown_within:
                 return
             if waited > _SAID_AFTER and not said:
                 said = True
@@ -124,10 +122,20 @@ async def _shown(execution: Execution, follower: PrefectFollower) -> None:
 def _close(execution: Execution, error: ClampdownError | None) -> None:
     if isinstance(error, WaitingForPeople):
         return
+    if isinstance(error, Interrupted) and _goes_on_by_itself(execution):
+        why = "The service is ending; this goes on by itself when it is back."
+        execution.recorder.append("incident.paused", {"why": why})
+        return
     body = {"status": _status(execution, error), "error": str(error) if error else ""}
     if not error and execution.failures:
         body["error"] = "; ".join(execution.failures)
     execution.recorder.append("incident.closed", body)
+
+
+def _goes_on_by_itself(execution: Execution) -> bool:
+    """Whether only the end of the process has stopped it: nobody has aborted it."""
+    around = execution.around
+    return around.resumes and around.stop.is_set() and execution.incident().status != "aborted"
 
 
 def _status(execution: Execution, error: ClampdownError | None) -> IncidentStatus:

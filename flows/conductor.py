@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -10,21 +11,22 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from flows.identity import SERVICE, Identity
+from flows.incident import Incident
+from flows.incident_index import IncidentIndex
 from flows.intake.finding import Finding
 from flows.journal.errors import IncidentHeld
 from flows.journal.journal import Journal
-from flows.journal.record import Record
 from flows.ledger import Listener
-from flows.responder import Responder
+from flows.responder import Opened, Responder
 from flows.settings import Settings
 from flows.stopping import Stop
+from flows.turns import A_PERSON_ASKED, Turns
 from flows.undo import Undone
-from runbooks.errors import ClampdownError, Denied, InvalidInput
+from runbooks.errors import ClampdownError, Denied, Interrupted, InvalidInput
 from runbooks.playbook import Playbooks
 
-# An incident that was stopped, or has failed, waits for somebody to say that it should go on.
-_UNFINISHED = ("running", "waiting")
-_BEGINS = {"incident.opened", "incident.started"}
+INCIDENTS_AT_ONCE = 8
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,10 @@ class Asked:
 
 
 class Conductor:
-    """Starts, resumes and undoes incidents, each in a thread of its own.
+    """Starts, resumes and undoes incidents, each in a thread of its own, the most urgent first.
 
     ``simulate`` is the simulated AWS for those that are asked for as simulated. ``prefect`` is
-    whether they are shown in Prefect.
+    whether they are shown in Prefect. ``at_once`` bounds how many are contained side by side.
     """
 
     def __init__(
@@ -53,13 +55,16 @@ class Conductor:
         *,
         simulate: str = "",
         prefect: bool = True,
+        at_once: int = INCIDENTS_AT_ONCE,
     ) -> None:
         self.playbooks = playbooks
         self.journal = journal
         self._settings = settings
         self._simulate = settings.simulate or simulate
         self._prefect = prefect
+        self._index = IncidentIndex(journal)
         self._stop = Stop()
+        self.turns = Turns(at_once, self._stop)
         self._lock = threading.Lock()
         self._threads: dict[threading.Thread, str] = {}
 
@@ -83,7 +88,13 @@ class Conductor:
         """The simulated AWS of everything here; empty where it is live."""
         return self._settings.simulate
 
-    def responder(self, *, simulate: bool = False, listener: Listener | None = None) -> Responder:
+    def responder(
+        self,
+        *,
+        simulate: bool = False,
+        listener: Listener | None = None,
+        on_calm: Callable[[], None] | None = None,
+    ) -> Responder:
         """What everything can be asked of, on the live or the simulated side.
 
         Raises InvalidInput where there is no simulated AWS.
@@ -97,37 +108,50 @@ class Conductor:
                 )
             settings = settings.model_copy(update={"simulate": self._simulate})
         return Responder(
-            settings, self.playbooks, listener=listener, stop=self._stop, journal=self.journal
+            settings,
+            self.playbooks,
+            listener=listener,
+            stop=self._stop,
+            journal=self.journal,
+            index=self._index,
+            service=True,
+            on_calm=on_calm,
         )
 
     def start(self, asked: Asked, identity: Identity) -> Future[str]:
         """Have a containment carried out. The future is the incident's id, once there is one, or
         the ClampdownError because of which there is none."""
-        opened: Future[str] = Future()
-
-        def heard(record: Record) -> None:
-            if record.kind in _BEGINS and not opened.done():
-                self._named(record.incident)
-                opened.set_result(record.incident)
+        named: Future[str] = Future()
 
         def work() -> None:
             try:
-                self.responder(simulate=asked.simulate, listener=heard).run(
+                opened = self.responder(simulate=asked.simulate).open(
                     asked.playbook,
                     [asked.target],
                     identity,
                     finding=asked.finding,
                     reason=asked.reason,
-                    prefect=self._prefect,
                 )
             except BaseException as error:
-                if not opened.done():
-                    opened.set_exception(error)
+                named.set_exception(error)
                 if not isinstance(error, ClampdownError):
                     raise
+                return
+            self._named(opened.incident.id)
+            named.set_result(opened.incident.id)
+            self._carry_out(opened, identity, asked.simulate)
 
         self._begin("", work)
-        return opened
+        return named
+
+    def _carry_out(self, opened: Opened, identity: Identity, simulate: bool) -> None:
+        try:
+            with self.turns.turn(A_PERSON_ASKED) as end:
+                responder = self.responder(simulate=simulate, on_calm=end)
+                responder.carry_out(opened, identity, prefect=self._prefect)
+        except ClampdownError as error:
+            # What has become of the incident is in the journal; here, only why there is no more.
+            _LOG.info("%s: %s", opened.incident.id, error)
 
     def go_on(
         self,
@@ -135,36 +159,56 @@ class Conductor:
         identity: Identity,
         told: Callable[[ClampdownError], None] | None = None,
     ) -> None:
-        """Go on with an incident that this process doesn't carry out yet, if no other one does.
+        """Go on, because somebody says so, with an incident that this process doesn't carry out
+        yet, if no other one does.
 
         ``told`` hears of what keeps it from going on.
         """
-        if self.carries(incident):
-            return
 
-        def work() -> None:
-            try:
-                responder = self._side_of(incident)
-                responder.resume(incident, identity, prefect=self._prefect)
-            except (IncidentHeld, Denied):
-                # Another process is at it; or there is nothing to go on with.
-                return
-            except ClampdownError as error:
-                if told:
-                    told(error)
+        def work(responder: Responder) -> None:
+            responder.resume(incident, identity, prefect=self._prefect)
 
-        self._begin(incident, work)
+        self._go_on(incident, A_PERSON_ASKED, work, told)
+
+    def go_on_with(
+        self,
+        incident: str,
+        urgency: float,
+        told: Callable[[ClampdownError], None] | None = None,
+    ) -> Future[None]:
+        """Go on with what was begun and not ended, if nobody else does; most urgent things first.
+
+        The future is done once nothing of it is urgent any more: it waits for people or for AWS,
+        has ended, or is another process's.
+        """
+        calm: Future[None] = Future()
+
+        def work(responder: Responder) -> None:
+            responder.go_on(incident, SERVICE, prefect=self._prefect)
+
+        if not self._go_on(incident, urgency, work, told, calm):
+            calm.set_result(None)
+        return calm
 
     def go_on_with_all(self) -> list[str]:
-        """Go on with everything that is unfinished, as after a restart; returns their ids."""
-        unfinished = [
-            incident.id
-            for incident in self.responder().incidents()
-            if incident.status in _UNFINISHED and not incident.undoing
-        ]
+        """Go on with everything that is unfinished and nobody's, as after a restart; returns their
+        ids, the most urgent first."""
+        unfinished = sorted(self.unfinished(), key=urgency_of, reverse=True)
         for incident in unfinished:
-            self.go_on(incident, SERVICE)
-        return unfinished
+            self.go_on_with(incident.id, urgency_of(incident))
+        return [incident.id for incident in unfinished]
+
+    def unfinished(self, *, untouched_for: timedelta = timedelta()) -> list[Incident]:
+        """What was begun, not ended, and is being carried out by no process, on the sides that this
+        one can act on."""
+        responder = self.responder()
+        return [
+            incident
+            for incident in responder.unfinished(untouched_for)
+            if incident.simulate in {self._settings.simulate, self._simulate}
+            and not self.carries(incident.id)
+            and not self.journal.is_held(incident.id)
+        ]
 
     def undo(self, incident: str, identity: Identity, step: str | None = None) -> Future[Undone]:
         """Take back what an incident changed. The future is what came of it, or the
@@ -181,13 +225,19 @@ class Conductor:
             else:
                 ended.set_result(undone)
 
-        self._begin(incident, work)
+        self._begin(incident, work, beside=True)
         return ended
 
     def carries(self, incident: str) -> bool:
         """Whether this process is at it."""
         with self._lock:
             return incident in self._threads.values()
+
+    @property
+    def carried(self) -> int:
+        """How many incidents this process is at."""
+        with self._lock:
+            return sum(bool(name) for name in self._threads.values())
 
     def stop(self, within: timedelta) -> list[str]:
         """Begin nothing new and wait for the calls in flight; returns what has not ended."""
@@ -199,13 +249,51 @@ class Conductor:
             thread.join(max(0.0, deadline - time.monotonic()))
         return sorted(name for thread, name in threads.items() if thread.is_alive() and name)
 
-    def _side_of(self, incident: str) -> Responder:
-        """Simulated stays simulated, live stays live."""
-        live = self.responder()
-        simulated = live.incident(incident).simulate
-        return self.responder(simulate=True) if simulated and not self.always_simulates else live
+    def _go_on(
+        self,
+        incident: str,
+        urgency: float,
+        work: Callable[[Responder], None],
+        told: Callable[[ClampdownError], None] | None,
+        calm: Future[None] | None = None,
+    ) -> bool:
+        def calmed() -> None:
+            if calm is not None and not calm.done():
+                calm.set_result(None)
 
-    def _begin(self, incident: str, work: Callable[[], None]) -> None:
+        def whole() -> None:
+            try:
+                with self.turns.turn(urgency) as end:
+
+                    def on_calm() -> None:
+                        end()
+                        calmed()
+
+                    work(self._side_of(incident, on_calm))
+            except (IncidentHeld, Denied, Interrupted):
+                # Another process is at it; there is nothing to go on with; or it is time to end.
+                return
+            except ClampdownError as error:
+                _LOG.warning("%s does not go on: %s", incident, error)
+                if told:
+                    told(error)
+            finally:
+                calmed()
+
+        return self._begin(incident, whole)
+
+    def _side_of(self, incident: str, on_calm: Callable[[], None] | None = None) -> Responder:
+        """Simulated stays simulated, live stays live."""
+        live = self.responder(on_calm=on_calm)
+        simulated = live.incident(incident).simulate
+        if simulated and not self.always_simulates:
+            return self.responder(simulate=True, on_calm=on_calm)
+        return live
+
+    def _begin(self, incident: str, work: Callable[[], None], *, beside: bool = False) -> bool:
+        """Begin it in a thread of its own; but ``beside`` what this process does with that incident
+        already, only where that is asked for."""
+
         def whole() -> None:
             try:
                 work()
@@ -215,9 +303,19 @@ class Conductor:
 
         thread = threading.Thread(target=whole, name=incident or "opening", daemon=True)
         with self._lock:
+            if incident and not beside and incident in self._threads.values():
+                return False
             self._threads[thread] = incident
         thread.start()
+        return True
 
     def _named(self, incident: str) -> None:
         with self._lock:
             self._threads[threading.current_thread()] = incident
+
+
+def urgency_of(incident: Incident) -> float:
+    """How urgent an incident is: as severe as its finding; what a person has asked for comes first."""
+    finding = incident.opened["finding"]
+    by_itself = incident.requester.kind == "service"
+    return float(finding["severity"]) if by_itself and finding else A_PERSON_ASKED

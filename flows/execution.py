@@ -25,6 +25,7 @@ from flows.incident import Incident, fold, ref_to_json
 from flows.journal.journal import Journal
 from flows.journal.record import Actor, Record
 from flows.ledger import JournalLedger, Listener, ProgressListener, Recorder, Spent
+from flows.ownership import decided_by_owner
 from flows.stopping import Stop
 from runbooks.aws import IncidentContext, LiveAws, Once, Permit, PlanningAws, Where
 from runbooks.calls import Plan, PlannedStep, is_pending, matches, pending
@@ -47,7 +48,16 @@ from runbooks.errors import (
 )
 from runbooks.guardrails import Guardrails, Protected
 from runbooks.lookup import MissingValue, holds, resolve, stands
-from runbooks.playbook import Approve, Entry, Manual, Parallel, Playbook, Playbooks, RunStep
+from runbooks.playbook import (
+    Approve,
+    Entry,
+    Manual,
+    Parallel,
+    Playbook,
+    Playbooks,
+    RunStep,
+    Team,
+)
 from runbooks.registry import STEPS
 from runbooks.step import OnFailure, StepParams
 from runbooks.targets.fact import Fact
@@ -92,6 +102,9 @@ class Surroundings:
     """What an execution works with, whichever incident it is.
 
     ``stop`` is set to begin nothing new; ``wait_for_people`` is whether gates are waited for.
+    ``resumes`` is whether what is stopped goes on by itself when this process is back. ``on_calm``
+    is called once, when nothing is urgent any more: it waits for people or for AWS, or has ended.
+    ``shown_within`` is how long the end waits for Prefect to show it.
     """
 
     journal: Journal
@@ -100,6 +113,9 @@ class Surroundings:
     stop: Stop
     parallel_steps: int = 16
     wait_for_people: bool = True
+    resumes: bool = False
+    on_calm: Callable[[], None] | None = None
+    shown_within: timedelta = timedelta()
     listener: Listener | None = None
     progress: ProgressListener | None = None
 
@@ -424,6 +440,13 @@ class Execution:
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    def calm_down(self) -> None:
+        """Let what is less urgent than a containment begin. Once is enough."""
+        if not self.calm.is_set():
+            self.calm.set()
+            if self.around.on_calm:
+                self.around.on_calm()
+
     async def _enter(self, entry: Entry, perform: Perform, pass_: Pass) -> None:
         if isinstance(entry, Approve):
             await pass_(entry)
@@ -434,14 +457,13 @@ class Execution:
         else:
             if STEPS[entry.step].waits:
                 await self._shared(("verify", entry.id), self._verify)
-                self.calm.set()
+                self.calm_down()
             await perform(entry)
 
     async def _shared(self, key: object, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do the work, or wait for whoever does it: always in the loop that carries this out."""
         if self._loop is not None and self._loop is not asyncio.get_running_loop():
-            there = asyncio.run_coroutine_threadsafe(self._shared(key, work), self._loop)
-            await asyncio.wrap_future(there)
+            await self._elsewhere(key, work)
             return
         if key not in self._tasks:
             if self.over:
@@ -455,6 +477,22 @@ class Execution:
             if self._tasks.get(key) is task:
                 del self._tasks[key]
             raise
+
+    async def _elsewhere(self, key: object, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """As ``_shared`` for another loop, which may outlive the one that carries this out."""
+        assert self._loop is not None
+        if not self.over:
+            there = asyncio.run_coroutine_threadsafe(self._shared(key, work), self._loop)
+            try:
+                await asyncio.wrap_future(there)
+                return
+            except asyncio.CancelledError:
+                if not self.over:
+                    raise
+        task = self._tasks.get(key)
+        if task is None or not task.done() or task.cancelled():
+            raise Interrupted("It has ended already; nothing more is begun.")
+        task.result()
 
     async def _listen(self) -> None:
         """Tell of what others write, and stop when one of them aborts the incident."""
@@ -770,7 +808,7 @@ class Execution:
             )
         if self.stop.is_set():
             raise Interrupted("A stop was asked for while waiting for a decision.")
-        self.calm.set()
+        self.calm_down()
         every = entry.approve.remind_every
         if every and datetime.now(UTC) - reminded >= every:
             self.recorder.append("gate.reminded", {"gate": gate.id, "needed": gate.needed})
@@ -909,14 +947,16 @@ def open_incident(
     authors: Sequence[str] = (),
     proposed: bool = False,
     automatic: bool = False,
+    team: Team | None = None,
     channel: str = "",
 ) -> None:
     """Write an incident's first record. From here on it exists, and its playbook is fixed.
 
-    ``authors`` are the principals who could have written the playbook, ``channel`` the one of Slack
-    in which the incident is told.
+    ``authors`` are the principals who could have written the playbook, ``team`` is the one whose
+    approvers stand for the group ``owner``, ``channel`` the one of Slack in which the incident is
+    told.
     """
-    playbook = playbooks.playbooks[playbook_id]
+    playbook = decided_by_owner(playbooks.playbooks[playbook_id], team)
     journal.append(
         incident_id,
         "incident.opened",

@@ -81,11 +81,18 @@ class ManualTask:
 
 
 @dataclass(frozen=True)
+class UndoBegun:
+    """Taking back, of one step or (None) of everything, that was begun and has not ended."""
+
+    step: str | None
+
+
+@dataclass(frozen=True)
 class Incident:
     """An incident's state.
 
     ``opened`` is the body of its first record. ``plan`` is the newest plan made. ``undoing`` is
-    whether somebody has begun to take all of it back.
+    whether somebody has begun to take all of it back; ``undo_begun`` is what of that has not ended.
     """
 
     id: str
@@ -103,6 +110,14 @@ class Incident:
     closed_at: datetime | None
     error: str
     undoing: bool
+    undo_begun: UndoBegun | None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether somebody has to go on with it: it was begun, and nobody has ended or stopped it."""
+        if self.undo_begun is not None:
+            return True
+        return self.status in {"running", "waiting"} and not self.undoing
 
     @property
     def playbook(self) -> str:
@@ -175,6 +190,7 @@ def fold(records: Sequence[Record]) -> Incident:
         closed_at=story.closed_at,
         error=story.error,
         undoing=story.undoing,
+        undo_begun=story.undo_begun,
     )
 
 
@@ -194,16 +210,17 @@ class _Story:
     error: str = ""
     aborted: bool = False
     undoing: bool = False
+    undo_begun: UndoBegun | None = None
 
     def add(self, record: Record) -> None:
         body = record.body
         match record.kind:
             case "incident.opened":
                 self.status = "proposed" if body["proposed"] else "running"
-            case "incident.started":
+            case "incident.started" | "incident.asked":
                 self._moved("running")
                 self.closed_at, self.error = None, ""
-            case "incident.waiting":
+            case "incident.waiting" | "incident.paused":
                 self._moved("waiting")
             case "incident.aborted":
                 self.status, self.aborted = "aborted", True
@@ -211,8 +228,10 @@ class _Story:
             case "incident.closed":
                 self._moved(body["status"])
                 self.closed_at, self.error = record.at, body["error"] or self.error
+                self.undo_begun = None
             case "undo.started":
                 self.undoing = self.undoing or body["step"] is None
+                self.undo_begun = UndoBegun(body["step"])
                 self.error = ""
             case "plan.made":
                 self.plan = Plan.from_json(body["plan"])

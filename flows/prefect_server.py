@@ -29,20 +29,22 @@ class EmbeddedServer:
     does not, and would have this process import all of the server's code.
 
     ``home`` is where its database and its log are. ``url`` is its API's; it answers once
-    :func:`require_answer` returns.
+    :func:`require_answer` returns. ``ui`` is whether it has Prefect's UI; a server with it is
+    announced, so that other commands on this machine show their runs there. ``port`` 0 takes a
+    free one.
     """
 
-    def __init__(self, home: Path) -> None:
-        server_only = {
-            "PREFECT_UI_ENABLED": "0",
-            "PREFECT__SERVER_EPHEMERAL": "1",
-            "PREFECT__SERVER_FINAL": "1",
-        }
+    def __init__(self, home: Path, *, ui: bool = False, port: int = 0) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        self._announced = home / _URL_FILE if ui else None
+        server_only = {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
         with (
-            socket.create_server((_HOST, 0)) as listening,
+            socket.create_server((_HOST, port)) as listening,
             (home / _LOG_FILE).open("ab") as log,
         ):
-            self.url = f"http://{_HOST}:{listening.getsockname()[1]}/api"
+            self.port = int(listening.getsockname()[1])
+            self.url = f"http://{_HOST}:{self.port}/api"
+            server_only |= {"PREFECT_UI_API_URL": self.url} if ui else {"PREFECT_UI_ENABLED": "0"}
             self._process = subprocess.Popen(
                 # Without -P, a uvicorn.py in the current directory would be run.
                 [sys.executable, "-P", "-m", "flows.prefect_server", str(listening.fileno())],
@@ -54,9 +56,18 @@ class EmbeddedServer:
                 # Ctrl-C is for the containment to handle; the server ends when it has ended.
                 start_new_session=True,
             )
+        if self._announced:
+            self._announced.write_text(self.url, encoding="utf-8")
+
+    @property
+    def running(self) -> bool:
+        """Whether its process lives; it may not answer yet."""
+        return self._process.poll() is None
 
     def stop(self) -> None:
         """End it. What was not recorded yet is lost to the view."""
+        if self._announced:
+            self._announced.unlink(missing_ok=True)
         if self._process.stdin:
             self._process.stdin.close()
         try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +17,8 @@ from flows.prefect_server import EmbeddedServer, embed_prefect, require_answer, 
 # How long a server may take until it answers: for the first time it makes its database.
 _READY = timedelta(seconds=60)
 _ANSWERS = timedelta(seconds=5)
+# Prefect's SQLite collapses where more than a few runs write at once; PostgreSQL is not slower for it.
+_WRITING = threading.BoundedSemaphore(3)
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,19 @@ class PrefectFollower:
             from flows.respond import show_in_prefect
 
             require_answer(url, _READY)
-            asyncio.run(show_in_prefect(self._execution, url))
+            with _WRITING:
+                asyncio.run(show_in_prefect(self._execution, url, _resting))
         except Exception as error:  # a missing view is never a failed containment
             self._problem = f"{type(error).__name__}: {error}"
         if self._server:
             self._server.stop()
+
+
+@contextmanager
+def _resting() -> Iterator[None]:
+    """Let other runs write while this one waits for people or for AWS."""
+    _WRITING.release()
+    try:
+        yield
+    finally:
+        _WRITING.acquire()

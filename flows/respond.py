@@ -9,6 +9,8 @@ wait uses :mod:`flows.carry_out`, which brings this flow in as soon as there is 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -24,17 +26,22 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from flows.execution import Execution
 from flows.plan_text import plan_markdown
 from runbooks.playbook import Approve, RunStep
+from runbooks.registry import STEPS
 
 # Prefect's server takes task runs in from a queue, after the flow run itself has ended.
 _RECORDED = timedelta(seconds=5)
 _LOOK_EVERY = timedelta(milliseconds=100)
 
 
+Resting = Callable[[], AbstractContextManager[None]]
+
+
 @dataclass
 class _Shown:
-    """An execution, and how many task runs were begun to show it."""
+    """An execution, how many task runs were begun to show it, and what to be in while it waits."""
 
     execution: Execution
+    resting: Resting
     task_runs: int = 0
 
 
@@ -66,12 +73,17 @@ async def respond(incident: str, playbook: str) -> None:
     async def perform(entry: RunStep) -> None:
         run = step.with_options(task_run_name=entry.id, tags=[entry.step])
         shown.task_runs += 1
-        await run(incident, entry.id)
+        if STEPS[entry.step].waits and not execution.over:
+            with shown.resting():
+                await run(incident, entry.id)
+        else:
+            await run(incident, entry.id)
 
     async def pass_(entry: Approve) -> None:
         run = gate.with_options(task_run_name=f"approval: {entry.approve.id}")
         shown.task_runs += 1
-        await run(incident, entry.approve.id)
+        with shown.resting():
+            await run(incident, entry.approve.id)
 
     await execution.walk(perform, pass_)
 
@@ -96,17 +108,18 @@ async def gate(incident: str, gate_id: str) -> None:
     await execution.gate(entry)
 
 
-async def show_in_prefect(execution: Execution, url: str) -> None:
+async def show_in_prefect(execution: Execution, url: str, resting: Resting = nullcontext) -> None:
     """Show an execution as a flow run with its tags, until Prefect has recorded all of it.
 
     ``url`` is the API of the server that shows it; another incident of this process may be shown by
-    another one. A failed containment is a failed flow run, and no error here.
+    another one. It is in ``resting`` while it waits for people or for AWS. A failed containment is a
+    failed flow run, and no error here.
 
     Raises NotRecorded, and whatever Prefect raises.
     """
     playbook = execution.planner.playbook_id
     accounts = sorted({ref.account for ref in execution.refs})
-    shown = _SHOWN[execution.id] = _Shown(execution)
+    shown = _SHOWN[execution.id] = _Shown(execution, resting)
     named = (execution.id, playbook, execution.mode, *(f"account:{a}" for a in accounts))
     with temporary_settings({PREFECT_API_URL: url}):
         try:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from flows import approvals
+from flows.automatic import Automatic
 from flows.carry_out import Result, carry_out, stoppable
 from flows.execution import MANUAL, Planner, Surroundings, open_incident
 from flows.identity import Identity, owner_of
 from flows.incident import Incident, fold, is_incident, new_incident_id
+from flows.incident_index import IncidentIndex
 from flows.intake.finding import Finding
-from flows.intake.route import Routed, Unrouted, choose, severity_holds
+from flows.intake.route import Decision, Routed, Unrouted, choose, severity_holds
 from flows.journal.errors import IncidentHeld, JournalTampered
 from flows.journal.journal import Journal
 from flows.journal.record import Actor
 from flows.journal.verify import verify
 from flows.ledger import Listener, ProgressListener
+from flows.ownership import team_of
 from flows.settings import Settings
 from flows.step_up import TotpStepUp
 from flows.stopping import Stop
@@ -30,6 +33,7 @@ from runbooks.calls import Plan, pending
 from runbooks.connections import AccountAccess, Connections
 from runbooks.errors import (
     BudgetExceeded,
+    ClampdownError,
     Denied,
     InvalidInput,
     Refused,
@@ -37,7 +41,7 @@ from runbooks.errors import (
     WrongAccount,
 )
 from runbooks.errors import Unrouted as UnroutedFinding
-from runbooks.playbook import Playbooks
+from runbooks.playbook import Playbooks, Team
 from runbooks.targets.instance import Ec2Instance
 from runbooks.targets.reading import read_instances
 from runbooks.targets.reference import TargetRef, account_in, instance_reference
@@ -46,8 +50,33 @@ if TYPE_CHECKING:
     from flows.reaping import Reaped
 
 _OPEN = {"proposed", "running", "waiting", "contained", "incomplete", "failed", "interrupted"}
+_ENDS = {"incident.closed", "incident.aborted"}
+_TURNING_POINTS = {
+    *_ENDS,
+    "incident.opened",
+    "incident.asked",
+    "incident.started",
+    "incident.waiting",
+    "incident.paused",
+    "undo.started",
+}
+# How long Prefect is given to show a run that is over.
+SHOWN_WITHIN = timedelta(seconds=20)
 _OPENING_SECONDS = 30.0
 _OPENING_POLL = 0.05
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An incident that somebody asked for: a new one, or the one that its targets have already.
+
+    ``go_on`` is whether it is to be carried out now; one that is only proposed is not.
+    """
+
+    incident: Incident
+    joined: bool
+    go_on: bool
+    why: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,7 +98,9 @@ class Responder:
 
     ``listener`` is told of every record as it is written, ``progress`` of what AWS takes its time
     for. ``stop`` is set to begin nothing new. ``caller`` answers whose account the caller's own
-    credentials are of, where that has been asked for already. ``journal`` is one that is open.
+    credentials are of, where that has been asked for already. ``journal`` is one that is open,
+    ``index`` one of its incidents. ``service`` is whether this process goes on with what it leaves,
+    when it is back; ``on_calm`` is called once nothing of an incident is urgent any more.
     """
 
     def __init__(
@@ -82,6 +113,9 @@ class Responder:
         stop: Stop | None = None,
         caller: Callable[[], str] | None = None,
         journal: Journal | None = None,
+        index: IncidentIndex | None = None,
+        service: bool = False,
+        on_calm: Callable[[], None] | None = None,
     ) -> None:
         self.settings = settings
         self.playbooks = playbooks
@@ -90,12 +124,26 @@ class Responder:
         self.stop = stop or Stop()
         self._caller = caller
         self._journal = journal
+        self._known_index = index
+        self._service = service
+        self._on_calm = on_calm
 
     @property
     def journal(self) -> Journal:
         if self._journal is None:
             self._journal = Journal.open(self.settings.journal_url)
         return self._journal
+
+    @property
+    def _index(self) -> IncidentIndex:
+        if self._known_index is None:
+            self._known_index = IncidentIndex(self.journal)
+        return self._known_index
+
+    @property
+    def automatic(self) -> Automatic:
+        """Whether anything is contained without a person, on this side."""
+        return Automatic(self.journal, self.settings.simulate)
 
     def connections(self, incident_id: str, simulate: str | None = None) -> Connections:
         accounts = {
@@ -135,6 +183,19 @@ class Responder:
         wait: bool = True,
     ) -> Started:
         """Open an incident and carry it out; or go on with the one that these targets have."""
+        opened = self.open(playbook, targets, identity, finding=finding, reason=reason)
+        return self.carry_out(opened, identity, prefect=prefect, wait=wait)
+
+    def open(
+        self,
+        playbook: str,
+        targets: Sequence[str],
+        identity: Identity,
+        *,
+        finding: Finding | None = None,
+        reason: str = "",
+    ) -> Opened:
+        """Open an incident; or find the one that these targets have. Nothing is changed in AWS."""
         self._playbook(playbook)
         if finding is not None:
             self._refuse_sample(finding)
@@ -143,9 +204,7 @@ class Responder:
             refs = self.references(targets, connections)
         finally:
             connections.close()
-        return self._start(
-            playbook, refs, identity.actor, finding, reason=reason, prefect=prefect, wait=wait
-        )
+        return self._opened(playbook, refs, identity.actor, finding, reason=reason)
 
     def respond(
         self,
@@ -163,36 +222,89 @@ class Responder:
         Raises Unrouted, SampleFinding, Refused and what :meth:`run` raises.
         """
         self._refuse_sample(finding)
-        account = self.playbooks.accounts.get(finding.account)
-        decision = choose(
-            self.playbooks.routes,
-            finding,
-            account,
-            self._tags_of(finding) if account else {},
-            target_kinds={
-                name: playbook.target for name, playbook in self.playbooks.playbooks.items()
-            },
-            live=not self.settings.simulate,
-        )
+        decision = self.route(finding)
         if isinstance(decision, Unrouted):
             reasons = "\n  ".join(decision.why)
             raise UnroutedFinding(
                 f"Nothing is done about {finding.type} (severity {finding.severity:g}):\n  {reasons}\n",
                 advice="`clampdown run PLAYBOOK --target ID` starts a playbook by hand.",
             )
+        opened = self.open_routed(finding, decision, identity)
+        return self.carry_out(opened, identity, prefect=prefect, wait=wait)
+
+    def route(self, finding: Finding, connections: Connections | None = None) -> Decision:
+        """What the routes of playbooks.yaml say about a finding, with the tags that AWS has now.
+
+        ``connections`` are ones that are there already.
+        """
+        account = self.playbooks.accounts.get(finding.account)
+        return choose(
+            self.playbooks.routes,
+            finding,
+            account,
+            self._tags_of(finding, connections) if account else {},
+            target_kinds={
+                name: playbook.target for name, playbook in self.playbooks.playbooks.items()
+            },
+            live=not self.settings.simulate,
+        )
+
+    def open_routed(self, finding: Finding, decision: Routed, identity: Identity) -> Opened:
+        """Open, propose or join the incident that a finding was routed to.
+
+        Raises Refused where people have stopped it, BudgetExceeded, WrongAccount.
+        """
         refs = [
             TargetRef(item.kind, item.account, item.region, item.id) for item in decision.targets
         ]
-        return self._start(
-            decision.playbook,
-            refs,
+        reason = f"{finding.type} {finding.id}"
+        return self._opened(
+            decision.playbook, refs, identity.actor, finding, reason=reason, routed=decision
+        )
+
+    def carry_out(
+        self, opened: Opened, identity: Identity, *, prefect: bool = True, wait: bool = True
+    ) -> Started:
+        """Carry out what was opened; what is only proposed is left."""
+        if not opened.go_on:
+            return Started(opened.incident, opened.joined, None, opened.why)
+        return self._carry_out(
+            opened.incident,
             identity.actor,
-            finding,
-            reason=f"{finding.type} {finding.id}",
+            reason="asked for again" if opened.joined else "opened",
+            joined=opened.joined,
             prefect=prefect,
             wait=wait,
-            routed=decision,
+            why=opened.why,
         )
+
+    def go_on(
+        self, incident_id: str, identity: Identity, *, prefect: bool = True
+    ) -> Started | Undone | None:
+        """Go on with what somebody has begun and nobody has ended: a containment, or its undoing.
+
+        None where there is nothing to go on with (any more).
+
+        Raises IncidentHeld where another process is at it.
+        """
+        before = self.incident(incident_id)
+        if not before.unfinished:
+            return None
+        with self._held(before) as around:
+            # Another process may have ended it meanwhile.
+            incident = self.incident(incident_id)
+            if (undo := incident.undo_begun) is not None:
+                return undo_incident(incident_id, around, identity.actor, step=undo.step)
+            if not incident.unfinished:
+                return None
+            result = carry_out(
+                incident_id,
+                around,
+                identity.actor,
+                prefect_home=self.settings.prefect_home if prefect else None,
+                reason="gone on with",
+            )
+        return Started(result.incident, True, result)
 
     def resume(
         self, incident_id: str, identity: Identity, *, prefect: bool = True, wait: bool = True
@@ -315,6 +427,21 @@ class Responder:
         found = [fold(self.journal.records(chain)) for chain in chains if is_incident(chain)]
         return sorted(found, key=lambda incident: incident.opened_at, reverse=True)
 
+    def unfinished(self, untouched_for: timedelta = timedelta()) -> list[Incident]:
+        """What was begun and not ended, whoever is at it; ``untouched_for`` leaves out what somebody
+        has only just begun."""
+        now = datetime.now(UTC)
+        found: list[Incident] = []
+        for last in self.journal.last_of(_TURNING_POINTS):
+            ended = last.kind in _ENDS or (last.kind == "incident.opened" and last.body["proposed"])
+            # A clock that was set back makes it younger than now.
+            if ended or timedelta() <= now - last.at < untouched_for:
+                continue
+            incident = self.incident(last.incident)
+            if incident.unfinished:
+                found.append(incident)
+        return found
+
     def gates(self, incident: Incident) -> list[approvals.GateState]:
         records = self.journal.records(incident.id)
         states = (
@@ -343,7 +470,7 @@ class Responder:
 
     # Inside
 
-    def _start(
+    def _opened(
         self,
         playbook: str,
         refs: Sequence[TargetRef],
@@ -351,10 +478,8 @@ class Responder:
         finding: Finding | None,
         *,
         reason: str,
-        prefect: bool,
-        wait: bool,
         routed: Routed | None = None,
-    ) -> Started:
+    ) -> Opened:
         for ref in refs:
             if ref.account not in self.playbooks.accounts:
                 raise WrongAccount(
@@ -371,34 +496,55 @@ class Responder:
         with self._opening():
             known, refs, said = self._known(playbook, refs, finding if routed else None)
             why += said
-            incident_id = known.id if known else new_incident_id()
-            if known is None:
-                automatic = routed is not None and routed.mode == "automatic"
-                if automatic and (exhausted := self._automatic_budget_spent()):
-                    automatic, why = False, (*why, exhausted)
-                self._open(
-                    incident_id,
-                    playbook,
-                    refs,
-                    requester,
-                    finding,
-                    reason=reason,
-                    proposed=routed is not None and not automatic,
-                    automatic=automatic,
-                    channel=self._channel(routed, finding),
-                )
-        incident = self.incident(incident_id)
-        if incident.status == "proposed" and routed is not None:
-            return Started(incident, known is not None, None, why)
-        return self._carry_out(
-            incident,
-            requester,
-            reason="asked for again" if known else "opened",
-            joined=known is not None,
-            prefect=prefect,
-            wait=wait,
-            why=why,
-        )
+            if known is not None:
+                return self._joined(known, requester, finding, routed, why)
+            automatic = routed is not None and routed.mode == "automatic"
+            if automatic and (frozen := self.automatic.frozen_or_spent(self.playbooks)):
+                automatic, why = False, (*why, frozen)
+            incident_id = new_incident_id()
+            team = self._team(refs, finding)
+            self._open(
+                incident_id,
+                playbook,
+                refs,
+                requester,
+                finding,
+                reason=reason,
+                proposed=routed is not None and not automatic,
+                automatic=automatic,
+                team=team,
+                channel=self._channel(routed, finding, team),
+            )
+        return Opened(self.incident(incident_id), False, routed is None or automatic, why)
+
+    def _joined(
+        self,
+        known: Incident,
+        requester: Actor,
+        finding: Finding | None,
+        routed: Routed | None,
+        why: tuple[str, ...],
+    ) -> Opened:
+        """An incident that is there already takes a finding, or a wish, in. It only adds work."""
+        if routed is None:
+            return Opened(known, True, True, why)
+        go_on = known.status != "proposed"
+        if not go_on and routed.mode == "automatic":
+            frozen = self.automatic.frozen_or_spent(self.playbooks)
+            go_on, why = not frozen, (*why, *filter(None, [frozen]))
+        if finding is not None and finding.id != (known.opened["finding"] or {}).get("id"):
+            self.journal.append(
+                known.id, "finding.joined", {"finding": finding.lookup()}, requester
+            )
+        if go_on and not known.unfinished:
+            # Whichever process has a hand free goes on with it, should this one die now.
+            body = {
+                "automatic": known.status == "proposed",
+                "simulate": self.settings.simulate,
+                "reason": f"{finding.type} {finding.id}" if finding else "",
+            }
+            self.journal.append(known.id, "incident.asked", body, requester)
+        return Opened(self.incident(known.id), True, go_on, why)
 
     def _open(
         self,
@@ -411,6 +557,7 @@ class Responder:
         reason: str,
         proposed: bool,
         automatic: bool,
+        team: Team | None,
         channel: str,
     ) -> None:
         open_incident(
@@ -426,18 +573,32 @@ class Responder:
             authors=owner_of(self.settings.playbooks),
             proposed=proposed,
             automatic=automatic,
+            team=team,
             channel=channel,
         )
         if self.listener:
             self.listener(self.journal.records(incident_id)[0])
 
-    def _channel(self, routed: Routed | None, finding: Finding | None) -> str:
+    def _team(self, refs: Sequence[TargetRef], finding: Finding | None) -> Team | None:
+        """The team whose the targets are, by their tags in AWS, else by those in the finding."""
+        if not self.playbooks.teams:
+            return None
+        said = {item.id: item.tags for item in finding.resources} if finding else {}
+        tags: list[Mapping[str, str]] = [said.get(ref.id, {}) for ref in refs]
+        # Who decides is no reason to keep anything waiting, or from being contained.
+        with suppress(ClampdownError):
+            tags = list(self._tags_in_aws(refs).values())
+        return team_of(self.playbooks, tags)
+
+    def _channel(self, routed: Routed | None, finding: Finding | None, team: Team | None) -> str:
         """The Slack channel in which the incident will be told; empty where Slack isn't set up."""
         places = self.playbooks.slack
         if places is None:
             return ""
         if routed is not None and (channel := self.playbooks.routes[routed.route].channel):
             return channel
+        if team is not None and team.channel:
+            return team.channel
         severity = finding.severity if finding else None
         for place in places.by_severity:
             if severity is not None and severity_holds(place.severity, severity):
@@ -501,6 +662,10 @@ class Responder:
                     stop=self.stop.hang(),
                     parallel_steps=self.settings.parallel_steps,
                     wait_for_people=wait,
+                    resumes=self._service,
+                    on_calm=self._on_calm,
+                    # A service shows the next one meanwhile, and Prefect this one when it can.
+                    shown_within=timedelta() if self._service else SHOWN_WITHIN,
                     listener=self.listener,
                     progress=self.progress,
                 )
@@ -544,16 +709,15 @@ class Responder:
         to before, that stands. Raises Refused.
         """
         left, taken = list(refs), []
-        for record in self.journal.find(kind="incident.opened"):
-            body = record.body
-            if body["playbook"] != playbook or body["simulate"] != self.settings.simulate:
+        finding = update_of.id if update_of else None
+        for opened in self._index.about(self.settings.simulate, {ref.id for ref in refs}, finding):
+            same_finding = finding is not None and opened.finding == finding
+            incident = self.incident(opened.id)
+            if opened.playbook != playbook:
+                # One incident at a time: what comes on top of one that is under way joins it.
+                if update_of and incident.unfinished and set(refs) <= set(incident.targets):
+                    return incident, list(refs), (f"{incident.id} is at it already.",)
                 continue
-            same_finding = update_of and (body["finding"] or {}).get("id") == update_of.id
-            if not same_finding and not {ref.id for ref in refs} & {
-                t["id"] for t in body["targets"]
-            }:
-                continue
-            incident = self.incident(record.incident)
             stopped = incident.undoing or self._was_denied(incident)
             if not stopped and (incident.status in _OPEN or incident.status == "denied"):
                 if set(refs) <= set(incident.targets):
@@ -580,36 +744,30 @@ class Responder:
         """Whether somebody said no; that nobody answered in time is asked again."""
         return any(gate.status == "denied" for gate in self.gates(incident))
 
-    def _tags_of(self, finding: Finding) -> dict[str, Mapping[str, str]]:
+    def _tags_of(self, finding: Finding, given: Connections | None) -> dict[str, Mapping[str, str]]:
         """The tags of the finding's instances as AWS has them now, where a route asks for tags."""
         if not any(route.match.tags for route in self.playbooks.routes):
             return {}
-        connections = self.connections("clampdown-route")
+        refs = [
+            TargetRef(item.kind, item.account, item.region, item.id)
+            for item in finding.resources_of("ec2.instance")
+        ]
+        return self._tags_in_aws(refs, given)
+
+    def _tags_in_aws(
+        self, refs: Sequence[TargetRef], given: Connections | None = None
+    ) -> dict[str, Mapping[str, str]]:
+        connections = given or self.connections("clampdown-route")
         try:
             tags: dict[str, Mapping[str, str]] = {}
-            for item in finding.resources_of("ec2.instance"):
-                where = Where(item.account, item.region)
+            for ref in refs:
+                where = Where(ref.account, ref.region)
                 reader = PlanningAws(connections, where, IncidentContext("none"), "route", Once())
-                ref = TargetRef(item.kind, item.account, item.region, item.id)
-                tags[item.id] = read_instances(reader, [ref], ())[0].resource.tags
+                tags[ref.id] = read_instances(reader, [ref], ())[0].resource.tags
             return tags
         finally:
-            connections.close()
-
-    def _automatic_budget_spent(self) -> str:
-        """Why no more incidents start without a person for now; empty if they do."""
-        limit = self.playbooks.guardrails.budgets.automatic_isolations_per_hour
-        since = datetime.now(UTC) - timedelta(hours=1)
-        started = sum(
-            bool(record.body["automatic"]) and record.body["simulate"] == self.settings.simulate
-            for record in self.journal.find(kind="incident.opened", since=since)
-        )
-        if started < limit:
-            return ""
-        return (
-            f"{started} incidents were started automatically within the last hour and the limit is "
-            f"{limit}: this one is proposed, and a person starts it."
-        )
+            if given is None:
+                connections.close()
 
     def _refuse_sample(self, finding: Finding) -> None:
         if finding.sample and not self.settings.simulate:

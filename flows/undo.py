@@ -64,7 +64,11 @@ def undo_incident(
             try:
                 calls += len(take_back(aws, [recorded.change]))
             except Interrupted as error:
-                _close(recorder, "interrupted", f"The undo was interrupted: {error}")
+                if around.resumes and around.stop.is_set():
+                    why = "The service is ending; the undo goes on by itself when it is back."
+                    recorder.append("incident.paused", {"why": why})
+                else:
+                    _close(recorder, "interrupted", f"The undo was interrupted: {error}")
                 raise
             except ClampdownError as error:
                 failures.append(f"{recorded.change.why}: {error}")

@@ -171,11 +171,16 @@ class Reader:
     """Reads, alone and side by side, with patience for throttling."""
 
     def __init__(
-        self, connections: Connections, where: Where, stop: threading.Event | None = None
+        self,
+        connections: Connections,
+        where: Where,
+        stop: threading.Event | None = None,
+        patience: timedelta = THROTTLE_PATIENCE,
     ) -> None:
         self.connections = connections
         self.where = where
         self._stop = stop or threading.Event()
+        self._patience = patience
 
     @property
     def account(self) -> str:
@@ -231,7 +236,7 @@ class Reader:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(lambda error: _not_executed(error, self._fresh)),
             wait=tenacity.wait_exponential(multiplier=0.2, max=5) + tenacity.wait_random(0, 0.2),
-            stop=tenacity.stop_after_delay(THROTTLE_PATIENCE.total_seconds()),
+            stop=tenacity.stop_after_delay(self._patience.total_seconds()),
             sleep=self._pause,
             reraise=True,
         )

@@ -35,6 +35,7 @@ from runbooks.playbook import (
     RouteMatch,
     RunStep,
     SlackPlaces,
+    Team,
 )
 from runbooks.registry import STEPS
 from runbooks.step import AnyStep
@@ -217,6 +218,9 @@ class _Check:
                 )
         for index, group in enumerate(_sequence(_mapping(data.get("slack")).get("triggers"))):
             self._group(("slack", "triggers", index), group, approvers)
+        for name, team in _mapping(data.get("teams")).items():
+            if group := _mapping(team).get("approvers"):
+                self._group(("teams", name, "approvers"), group, approvers)
         for index, route in enumerate(_sequence(data.get("routes"))):
             name = _mapping(route).get("playbook")
             if isinstance(name, str) and name not in playbooks:
@@ -544,6 +548,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     "budgets": Budgets,
     "routes": Route,
     "slack": SlackPlaces,
+    "teams": Team,
     "by_severity": ChannelBySeverity,
     "match": RouteMatch,
     "any_of": Alternative,

@@ -22,6 +22,10 @@ from pydantic import (
 from runbooks.calls import sha256
 from runbooks.step import AnyStep, Duration, OnFailure
 
+OWNER = "owner"
+"""The group of approvers for which the team that owns the targets stands in, where it is known."""
+
+OWNER_TAGS = ("team", "owner")
 _SEVERITY = re.compile(r"\s*(>=|<=|==|>|<)\s*([0-9]{1,2}(?:\.[0-9]{1,3})?)\s*")
 _LONGEST = timedelta(days=30)
 
@@ -188,6 +192,14 @@ class ChannelBySeverity(_Model):
     channel: Channel
 
 
+class Team(_Model):
+    """A team that resources belong to, by their owner tag: where its incidents are told, and who
+    decides the gates that the group ``owner`` is asked for."""
+
+    channel: Channel | None = None
+    approvers: StrictStr | None = None
+
+
 class SlackPlaces(_Model):
     """Where incidents are told in Slack, and who may ask for things there.
 
@@ -200,7 +212,7 @@ class SlackPlaces(_Model):
     channel: Channel
     by_severity: tuple[ChannelBySeverity, ...] = ()
     incident_channels: StrictBool = False
-    owner_tags: tuple[StrictStr, ...] = ("team", "owner")
+    owner_tags: tuple[StrictStr, ...] = OWNER_TAGS
     triggers: tuple[StrictStr, ...] = ()
 
 
@@ -347,6 +359,12 @@ class Playbooks(_Model):
     approvers: dict[Name, ApproverGroup] = {}
     guardrails: Guardrails = Guardrails()
     slack: SlackPlaces | None = None
+    teams: dict[Member, Team] = {}
     routes: tuple[Route, ...] = ()
     playbooks: Annotated[dict[Name, Playbook], Field(min_length=1)]
     digest: Annotated[str, Field(exclude=True)] = ""
+
+    @property
+    def owner_tags(self) -> tuple[str, ...]:
+        """The tags, in order, of which the first that a resource has names its team."""
+        return self.slack.owner_tags if self.slack else OWNER_TAGS

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -243,6 +243,44 @@ class Journal:
             query = query.where(t.at >= time_text(since))
         yield from map(_record, self._read(query))
 
+    def chains_with(self, kind: str) -> list[str]:
+        """The chains that have a record of a kind, the oldest such record first."""
+        t = records_table.c
+        first = sa.func.min(t.at)
+        query = sa.select(t.incident).where(t.kind == kind).group_by(t.incident).order_by(first)
+        return [row[0] for row in self._read(query)]
+
+    def last_of(self, kinds: Collection[str], prefix: str = "inc-") -> list[Record]:
+        """Of each chain whose name begins so, the newest record among those kinds."""
+        t = records_table.c
+        newest = (
+            sa.select(t.incident, sa.func.max(t.seq).label("seq"))
+            .where(t.kind.in_(kinds), *_begins(t.incident, prefix))
+            .group_by(t.incident)
+            .subquery()
+        )
+        query = sa.select(records_table).join(
+            newest, (newest.c.incident == t.incident) & (newest.c.seq == t.seq)
+        )
+        return [_record(row) for row in self._read(query)]
+
+    def last(self, incident: str) -> Record | None:
+        """A chain's newest record; None where it has none."""
+        t = records_table.c
+        query = (
+            sa.select(records_table).where(t.incident == incident).order_by(t.seq.desc()).limit(1)
+        )
+        found = self._read(query)
+        return _record(found[0]) if found else None
+
+    def is_held(self, incident: str) -> bool:
+        """Whether any process has the right to carry an incident out now."""
+        try:
+            with self.hold(incident):
+                return False
+        except IncidentHeld:
+            return True
+
     def wait(self, incident: str, after_seq: int, timeout: timedelta) -> list[Record]:
         """The records after ``after_seq``, as soon as there are any; none after ``timeout``."""
         deadline = time.monotonic() + timeout.total_seconds()
@@ -428,6 +466,13 @@ class Journal:
             raise JournalUnavailable(
                 f"The journal {self._url} can't be {_PARTICIPLES[doing]}: {error}."
             ) from error
+
+
+def _begins(column: Any, prefix: str) -> list[Any]:
+    """Conditions that a text begins so, which an index can answer; none for an empty beginning."""
+    if not prefix:
+        return []
+    return [column >= prefix, column < prefix[:-1] + chr(ord(prefix[-1]) + 1)]
 
 
 def _reason(error: sa.exc.SQLAlchemyError) -> str:

@@ -12,6 +12,7 @@ from flows import approvals
 from flows.approvals import GateState
 from flows.incident import Incident, fold
 from flows.journal.record import Record
+from flows.ownership import owners_by
 from flows.slack.away import NOBODY_AWAY, Away
 from flows.slack.text import code, safe
 from runbooks.calls import Plan
@@ -91,13 +92,7 @@ class Told:
 
     def owners(self) -> list[str]:
         """The teams that the targets belong to, by the first tag that says so."""
-        keys = self.playbooks.slack.owner_tags if self.playbooks.slack else ()
-        found: list[str] = []
-        for tags in self.tags.values():
-            known = {key.casefold(): value for key, value in reversed(list(tags.items()))}
-            named = [known[key.casefold()] for key in keys if known.get(key.casefold())]
-            found.extend(named[:1])
-        return list(dict.fromkeys(found))
+        return owners_by(self.tags.values(), self.playbooks.owner_tags)
 
     def named(self, ref: TargetRef) -> str:
         """A target by its id, and by its name where it has one."""

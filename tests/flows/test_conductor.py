@@ -105,10 +105,8 @@ def test_after_a_restart_everything_unfinished_goes_on(
     first = conductor(scene, conductors, GATED)
     incident = first.start(Asked("tag-it", scene.world.victim), REQUESTER).result(10)
     until(lambda: bool(first.responder().incident(incident).gates))
-    # As if its process had been killed: nothing is closed, and the lease is gone.
     assert first.stop(_SOON) == []
     first.responder().decide(incident, "contain", ALICE, "approve")
-    first.journal.append(incident, "incident.started", {"reason": "opened"}, REQUESTER.actor)
 
     second = conductor(scene, conductors, GATED)
     assert second.go_on_with_all() == [incident]
@@ -148,7 +146,9 @@ def test_stopping_begins_nothing_new_and_says_what_has_not_ended(
     until(lambda: bool(service.responder().incident(incident).gates))
     assert service.stop(timedelta(0)) in ([incident], [])
     assert service.stop(_SOON) == []
-    assert status(service, incident) == "interrupted"
+    # It is not interrupted: when the service is back, it goes on by itself.
+    assert status(service, incident) == "waiting"
+    assert service.journal.records(incident)[-1].kind == "incident.paused"
 
 
 def test_a_simulation_beside_what_is_live_is_one_that_was_named(
