@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from flows.incident import Incident
     from flows.responder import Responder, Started
     from flows.settings import Settings
+    from flows.slack.settings import SlackSettings
     from runbooks.playbook import Playbooks
 
 OK, FAILED, INVALID, REFUSED, TAMPERED = range(5)
@@ -533,6 +534,84 @@ def slack(
     )
 
 
+@app.command()
+def serve(
+    workers: Annotated[
+        bool, typer.Option("--workers", help="Hand incidents to `clampdown worker` processes.")
+    ] = False,
+    without_prefect: WithoutPrefect = False,
+    playbooks: PlaybooksFile = None,
+    simulate: Simulate = None,
+    region: Region = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take findings in and contain what they are about, always on, until Ctrl-C."""
+    import asyncio
+
+    from flows.serve.settings import load_serve_settings
+
+    if workers and without_prefect:
+        raise InvalidInput("--workers needs Prefect, which --without-prefect leaves out.")
+    settings = _settings(playbooks, simulate, region)
+    loaded = _load(settings)
+    listens = load_serve_settings()
+    tokens = _slack_settings(loaded)
+    # This imports all of the service, after what is most often wrong was looked at.
+    from flows.serve.main import run_service
+
+    asyncio.run(
+        run_service(
+            settings,
+            listens,
+            tokens,
+            loaded,
+            workers=workers,
+            prefect=not without_prefect,
+            as_json=as_json,
+        )
+    )
+
+
+@app.command()
+def worker(
+    playbooks: PlaybooksFile = None,
+    simulate: Simulate = None,
+    region: Region = None,
+    as_json: AsJson = False,
+) -> None:
+    """Carry out what `clampdown serve --workers` hands over, until Ctrl-C."""
+    import asyncio
+
+    from flows.serve.settings import load_serve_settings
+
+    settings = _settings(playbooks, simulate, region)
+    loaded = _load(settings)
+    listens = load_serve_settings()
+    from flows.serve.main import run_worker
+
+    asyncio.run(run_worker(settings, listens, loaded, as_json=as_json))
+
+
+@app.command("resume-automatic")
+def resume_automatic(
+    why: Annotated[str, typer.Option("--why", help="The reason, for the journal.")],
+    playbooks: PlaybooksFile = None,
+    simulate: Simulate = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let incidents start without a person again, after a budget has frozen that."""
+    from flows.identity import local_identity
+
+    responder = _responder(playbooks, simulate, None)
+    responder.automatic.lift(local_identity(), why, responder.playbooks)
+    if as_json:
+        _print_json({"frozen": False})
+    else:
+        typer.echo(
+            "Incidents start automatically again. What was proposed meanwhile waits for you."
+        )
+
+
 @journal_app.command("verify")
 def journal_verify(
     incident: Annotated[str | None, typer.Argument(metavar="[INCIDENT]")] = None,
@@ -820,6 +899,15 @@ def _load(settings: Settings) -> Playbooks:
     from runbooks.registry import STEPS
 
     return load(settings.playbooks, STEPS)
+
+
+def _slack_settings(loaded: Playbooks) -> SlackSettings | None:
+    """The Slack app's tokens, where playbooks.yaml has a place in Slack and there are any."""
+    if loaded.slack is None or not os.environ.get("CLAMPDOWN_SLACK_BOT_TOKEN"):
+        return None
+    from flows.slack.settings import load_slack_settings
+
+    return load_slack_settings(http=not os.environ.get("CLAMPDOWN_SLACK_APP_TOKEN"))
 
 
 def _named(loaded: Playbooks, name: str) -> Any:

@@ -22,6 +22,7 @@ from flows.settings import Settings
 from flows.stopping import Stop
 from flows.turns import A_PERSON_ASKED, Turns
 from flows.undo import Undone
+from runbooks.connections import USED_BY_PLAYBOOKS, SharedClients, read_models
 from runbooks.errors import ClampdownError, Denied, Interrupted, InvalidInput
 from runbooks.playbook import Playbooks
 
@@ -63,6 +64,7 @@ class Conductor:
         self._simulate = settings.simulate or simulate
         self._prefect = prefect
         self._index = IncidentIndex(journal)
+        self._clients = SharedClients()
         self._stop = Stop()
         self.turns = Turns(at_once, self._stop)
         self._lock = threading.Lock()
@@ -114,9 +116,14 @@ class Conductor:
             stop=self._stop,
             journal=self.journal,
             index=self._index,
+            clients=self._clients,
             service=True,
             on_calm=on_calm,
         )
+
+    def warm_up(self) -> None:
+        """Have at hand what the first incident would have to wait for. Nothing is sent to AWS."""
+        read_models(USED_BY_PLAYBOOKS)
 
     def start(self, asked: Asked, identity: Identity) -> Future[str]:
         """Have a containment carried out. The future is the incident's id, once there is one, or

@@ -58,7 +58,7 @@ class Rejections(Protocol):
 class Hand(Protocol):
     """Has an incident carried out, here or by another process."""
 
-    def __call__(self, incident: str, urgency: float) -> None: ...
+    def __call__(self, incident: str, urgency: float) -> object: ...
 
 
 Heard = Callable[[Finding, str], None]

@@ -30,7 +30,7 @@ from flows.stopping import Stop
 from flows.undo import Undone, undo_incident
 from runbooks.aws import IncidentContext, Once, PlanningAws, Where
 from runbooks.calls import Plan, pending
-from runbooks.connections import AccountAccess, Connections
+from runbooks.connections import AccountAccess, Connections, SharedClients
 from runbooks.errors import (
     BudgetExceeded,
     ClampdownError,
@@ -99,8 +99,9 @@ class Responder:
     ``listener`` is told of every record as it is written, ``progress`` of what AWS takes its time
     for. ``stop`` is set to begin nothing new. ``caller`` answers whose account the caller's own
     credentials are of, where that has been asked for already. ``journal`` is one that is open,
-    ``index`` one of its incidents. ``service`` is whether this process goes on with what it leaves,
-    when it is back; ``on_calm`` is called once nothing of an incident is urgent any more.
+    ``index`` one of its incidents; ``clients`` are those that all incidents share. ``service`` is
+    whether this process goes on with what it leaves, when it is back; ``on_calm`` is called once
+    nothing of an incident is urgent any more.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class Responder:
         caller: Callable[[], str] | None = None,
         journal: Journal | None = None,
         index: IncidentIndex | None = None,
+        clients: SharedClients | None = None,
         service: bool = False,
         on_calm: Callable[[], None] | None = None,
     ) -> None:
@@ -125,6 +127,7 @@ class Responder:
         self._caller = caller
         self._journal = journal
         self._known_index = index
+        self._clients = clients
         self._service = service
         self._on_calm = on_calm
 
@@ -145,15 +148,17 @@ class Responder:
         """Whether anything is contained without a person, on this side."""
         return Automatic(self.journal, self.settings.simulate)
 
-    def connections(self, incident_id: str, simulate: str | None = None) -> Connections:
+    def connections(self, session_name: str) -> Connections:
+        """Connections for one incident, or for what ``session_name`` says."""
         accounts = {
             key: AccountAccess(account.role, account.external_id)
             for key, account in self.playbooks.accounts.items()
         }
         return Connections(
             accounts,
-            session_name=incident_id,
-            simulate=self.settings.simulate if simulate is None else simulate,
+            session_name=session_name,
+            simulate=self.settings.simulate,
+            shared=self._clients,
         )
 
     # Asking

@@ -168,14 +168,14 @@ class Guard(Protocol):
 
 
 class Reader:
-    """Reads, alone and side by side, with patience for throttling."""
+    """Reads, alone and side by side, with patience for throttling (a minute's, or what is given)."""
 
     def __init__(
         self,
         connections: Connections,
         where: Where,
         stop: threading.Event | None = None,
-        patience: timedelta = THROTTLE_PATIENCE,
+        patience: timedelta | None = None,
     ) -> None:
         self.connections = connections
         self.where = where
@@ -236,7 +236,7 @@ class Reader:
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(lambda error: _not_executed(error, self._fresh)),
             wait=tenacity.wait_exponential(multiplier=0.2, max=5) + tenacity.wait_random(0, 0.2),
-            stop=tenacity.stop_after_delay(self._patience.total_seconds()),
+            stop=tenacity.stop_after_delay((self._patience or THROTTLE_PATIENCE).total_seconds()),
             sleep=self._pause,
             reraise=True,
         )

@@ -6,7 +6,7 @@ import gc
 import ipaddress
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,6 +19,9 @@ from runbooks.errors import AwsUnreachable, InvalidInput, NoCredentials, Redirec
 # STS allows 15 minutes at the least; a stolen session is worth no more than that.
 SESSION_LENGTH = timedelta(minutes=15)
 CALLS_SIDE_BY_SIDE = 32
+USED_BY_PLAYBOOKS = ("ec2", "autoscaling", "elbv2", "elb", "iam", "sts", "cloudformation")
+"""Services that an incident reads or changes, the first needed first."""
+
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 30
 _MODELS_READ: set[str] = set()
@@ -40,6 +43,30 @@ class _Credentials:
     secret_key: str = field(repr=False)
     token: str | None = field(repr=False)
     expires: datetime | None
+
+
+class SharedClients:
+    """Clients of the caller's own credentials, for all incidents of a process.
+
+    They are the same for every incident, and so are the connections that they keep open: an
+    incident that finds them there begins that much sooner. A role is entered anew for each.
+    """
+
+    _MOST = 64
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._clients: dict[object, Any] = {}
+
+    def get(self, key: object, make: Callable[[], Any]) -> Any:
+        """The client of a place and its credentials: the one that is there, or what ``make`` makes."""
+        with self._lock:
+            if key not in self._clients:
+                if len(self._clients) >= self._MOST:
+                    # The oldest: of credentials that have run out, most likely.
+                    del self._clients[next(iter(self._clients))]
+                self._clients[key] = make()
+            return self._clients[key]
 
 
 def require_loopback(url: str) -> str:
@@ -87,7 +114,8 @@ class Connections:
     ``accounts`` maps account ids to how they are entered; an account that isn't there is refused.
     ``session_name`` (the incident) names role sessions and is their SourceIdentity, so that
     CloudTrail shows it with each call. ``simulate`` is the URL of a simulated AWS; without it the
-    run is live and redirected endpoints are refused.
+    run is live and redirected endpoints are refused. ``shared`` are the clients of other incidents
+    of this process, on the same side.
 
     Raises Redirected.
     """
@@ -98,7 +126,9 @@ class Connections:
         *,
         session_name: str,
         simulate: str | None = None,
+        shared: SharedClients | None = None,
     ) -> None:
+        self._shared = shared
         self.simulate = require_loopback(simulate) if simulate else None
         if not self.simulate:
             refuse_redirection(os.environ)
@@ -127,8 +157,18 @@ class Connections:
                 if left < timedelta(minutes=2):
                     self.forget(account)
             if key not in self._clients:
-                self._clients[key] = self._new_client(service, region, self._enter(account, region))
+                self._clients[key] = self._client_of(service, account, region)
             return self._clients[key]
+
+    def _client_of(self, service: str, account: str, region: str) -> Any:
+        credentials = self._enter(account, region)
+
+        def make() -> Any:
+            return self._new_client(service, region, credentials)
+
+        if self._shared is None or self._accounts[account].role:
+            return make()
+        return self._shared.get((self.simulate, service, region, credentials), make)
 
     def forget(self, account: str) -> None:
         """Drop an account's session, so that the next call enters it again."""
@@ -183,7 +223,7 @@ class Connections:
         with self._lock:
             client = self._new_client("sts", region, self._own_credentials())
         # Whoever asks goes on with reads of these services: the time until AWS answers is used.
-        self.pool.submit(_read_models, ("ec2", "autoscaling", "elbv2", "elb"))
+        self.pool.submit(read_models, USED_BY_PLAYBOOKS[:4])
         return str(_ask(client.get_caller_identity)["Account"])
 
     def _enter(self, account: str, region: str) -> _Credentials:
@@ -316,7 +356,8 @@ def _api_models() -> Any:
     return create_loader()
 
 
-def _read_models(services: Sequence[str]) -> None:
+def read_models(services: Sequence[str]) -> None:
+    """Read the SDK's descriptions of services from disk, before somebody has to wait for it."""
     for service in services:
         with _READING:
             _api_models().load_service_model(service, "service-2", api_version=None)

@@ -218,9 +218,9 @@ class _Check:
                 )
         for index, group in enumerate(_sequence(_mapping(data.get("slack")).get("triggers"))):
             self._group(("slack", "triggers", index), group, approvers)
-        for name, team in _mapping(data.get("teams")).items():
-            if group := _mapping(team).get("approvers"):
-                self._group(("teams", name, "approvers"), group, approvers)
+        for team_name, team in _mapping(data.get("teams")).items():
+            if "approvers" in _mapping(team):
+                self._group(("teams", team_name, "approvers"), team["approvers"], approvers)
         for index, route in enumerate(_sequence(data.get("routes"))):
             name = _mapping(route).get("playbook")
             if isinstance(name, str) and name not in playbooks:

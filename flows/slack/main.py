@@ -36,7 +36,7 @@ async def serve_slack(
     async with slack_service(settings, slack, playbooks, http=http, prefect=prefect) as service:
         if as_json:
             document = {
-                "team": service.team,
+                "team": service.face.team,
                 "address": service.address,
                 "simulate": settings.simulate,
                 "resumed": list(service.resumed),
@@ -48,7 +48,7 @@ async def serve_slack(
         how = f"at {service.address}" if http else "over Socket Mode"
         out.print(
             shown(
-                f"Slack: workspace {service.team or 'not reached yet'}, {how}; {side}. Ctrl-C ends it.",
+                f"Slack: workspace {service.face.team or 'not reached yet'}, {how}; {side}. Ctrl-C ends it.",
                 "bold",
             )
         )

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
-import uvicorn
 from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
+from starlette.types import ASGIApp
 
 from flows.conductor import Conductor
 from flows.journal.journal import Journal
+from flows.listening import listening
 from flows.settings import Settings
 from flows.slack.app import build_app
 from flows.slack.desk import Desk
@@ -54,13 +55,21 @@ class SlackUnavailable(ClampdownError):
 
 
 @dataclass(frozen=True)
-class SlackService:
-    """What runs. ``team`` is the workspace's id, empty where Slack could not be reached yet.
-    ``address`` is where Slack's requests come to in HTTP mode; empty in Socket Mode."""
+class SlackFace:
+    """The app. ``team`` is the workspace's id, empty where Slack could not be reached yet.
+    ``requests`` is what Slack's requests are given to in HTTP mode; None in Socket Mode."""
 
     desk: Desk
     poster: Poster
     team: str
+    requests: ASGIApp | None
+
+
+@dataclass(frozen=True)
+class SlackService:
+    """What runs. ``address`` is where Slack's requests come to in HTTP mode; empty in Socket Mode."""
+
+    face: SlackFace
     address: str
     resumed: tuple[str, ...]
 
@@ -74,48 +83,85 @@ async def slack_service(
     http: bool,
     prefect: bool = True,
 ) -> AsyncIterator[SlackService]:
-    """Run the Slack face until the block is left; then begin nothing new, and end.
+    """Run the Slack face alone until the block is left; then begin nothing new, and end.
 
     A Slack that is down keeps nothing that is unfinished from going on: it is told when it is back.
 
     Raises InvalidInput where playbooks.yaml has no place in Slack, SlackUnavailable,
     JournalUnavailable.
     """
-    if playbooks.slack is None:
-        raise InvalidInput(
-            "playbooks.yaml says nowhere where in Slack incidents are told.",
-            advice="Give it `slack: {channel: C…}`; docs/slack.md says how.",
+    _require_places(playbooks)
+    async with AsyncExitStack() as stack:
+        journal = await stack.enter_async_context(threads_and_journal(settings))
+        conductor = Conductor(
+            settings, playbooks, journal, simulate=slack.simulate, prefect=prefect
         )
+        face = await stack.enter_async_context(slack_face(slack, conductor, http=http))
+        address = ""
+        if face.requests:
+            listens = listening(face.requests, slack.host, slack.port, "CLAMPDOWN_SLACK_PORT")
+            address = await stack.enter_async_context(listens) + "/slack/events"
+        resumed = await asyncio.to_thread(conductor.go_on_with_all)
+        yield SlackService(face, address, tuple(resumed))
+
+
+@asynccontextmanager
+async def slack_face(
+    slack: SlackSettings, conductor: Conductor, *, http: bool
+) -> AsyncIterator[SlackFace]:
+    """Have Slack told and listened to until the block is left; then end what the conductor carries.
+
+    Raises InvalidInput where playbooks.yaml has no place in Slack, SlackUnavailable.
+    """
+    _require_places(conductor.playbooks)
     token = slack.bot_token.get_secret_value()
     client = web_client(slack.api_url, token)
     team = await _workspace(client)
     if team and not http:
         await _require_app_token(client, slack)
-    # A journal that is slow must not keep the few threads that asyncio has by default from looking
-    # up addresses, and so Slack from being answered.
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "slack"))
-    journal = await asyncio.to_thread(Journal.open, settings.journal_url)
-    conductor = Conductor(settings, playbooks, journal, simulate=slack.simulate, prefect=prefect)
+    people = People(client, conductor.playbooks.approvers.values(), team)
+    desk = Desk(client, people, conductor)
+    poster = Poster(client, conductor.journal, conductor.playbooks)
     async with AsyncExitStack() as stack:
-        desk = Desk(client, People(client, playbooks.approvers.values(), team), conductor)
-        poster = Poster(client, journal, playbooks)
         for work in (poster.run(), _renewing(desk)):
             await stack.enter_async_context(_beside(work))
         secret = slack.signing_secret.get_secret_value() if http else None
         app = build_app(desk, signing_secret=secret, bot_token=token)
-        async with AsyncExitStack() as requests:
-            address = ""
-            if secret:
-                address = await requests.enter_async_context(_listening(app, secret, slack))
-            resumed = await asyncio.to_thread(conductor.go_on_with_all)
-            if not secret:
-                await requests.enter_async_context(_connected(app, slack))
-            yield SlackService(desk, poster, team, address, tuple(resumed))
-        left = await _end(desk, conductor, poster)
-    # A connection that is closed while a thread still asks something of it ends the process at once.
-    await asyncio.get_running_loop().shutdown_default_executor()
-    if not left:
+        if secret:
+            yield SlackFace(desk, poster, team, http_app(app, secret))
+        else:
+            async with _connected(app, slack):
+                yield SlackFace(desk, poster, team, None)
+        await _end(desk, conductor, poster)
+
+
+@asynccontextmanager
+async def threads_and_journal(settings: Settings) -> AsyncIterator[Journal]:
+    """The journal, and threads enough to ask it and the rest; both are ended with the block.
+
+    A journal that is slow must not keep the few threads that asyncio has by default from looking up
+    addresses, and so Slack from being answered.
+
+    Raises JournalUnavailable.
+    """
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(_THREADS, "service"))
+    journal = await asyncio.to_thread(Journal.open, settings.journal_url)
+    try:
+        yield journal
+    finally:
+        # A connection that is closed while a thread still asks something of it ends the process at
+        # once.
+        await loop.shutdown_default_executor()
         journal.close()
+
+
+def _require_places(playbooks: Playbooks) -> None:
+    if playbooks.slack is None:
+        raise InvalidInput(
+            "playbooks.yaml says nowhere where in Slack incidents are told.",
+            advice="Give it `slack: {channel: C…}`; docs/slack.md says how.",
+        )
 
 
 async def _workspace(client: AsyncWebClient) -> str:
@@ -190,42 +236,6 @@ _SOCKETS.addFilter(_without_traceback)
 
 
 @asynccontextmanager
-async def _listening(app: AsyncApp, secret: str, slack: SlackSettings) -> AsyncIterator[str]:
-    """HTTP mode: Slack's requests come to this machine."""
-    config = uvicorn.Config(
-        http_app(app, secret),
-        host=slack.host,
-        port=slack.port,
-        log_level="warning",
-        access_log=False,
-        lifespan="off",
-        server_header=False,
-    )
-    server = uvicorn.Server(config)
-    # Signals are for whoever runs the service.
-    server.capture_signals = _no_signals  # type: ignore[method-assign]
-    serving = asyncio.create_task(server.serve())
-    while not server.started:
-        if serving.done():
-            raise InvalidInput(
-                f"Nothing can listen on port {slack.port} of {slack.host}.",
-                advice="CLAMPDOWN_SLACK_PORT takes another one; 0 a free one.",
-            )
-        await asyncio.sleep(0.01)
-    host, port = server.servers[0].sockets[0].getsockname()[:2]
-    try:
-        yield f"http://{host}:{port}/slack/events"
-    finally:
-        server.should_exit = True
-        await serving
-
-
-@contextmanager
-def _no_signals() -> Iterator[None]:
-    yield
-
-
-@asynccontextmanager
 async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
     """Have something done meanwhile; it has ended when the block is left."""
     task = asyncio.create_task(work)
@@ -243,8 +253,8 @@ async def _renewing(desk: Desk) -> None:
         await desk.renew_homes()
 
 
-async def _end(desk: Desk, conductor: Conductor, poster: Poster) -> list[str]:
-    """Begin nothing new, wait for what is in flight, and have it told; gives what has not ended."""
+async def _end(desk: Desk, conductor: Conductor, poster: Poster) -> None:
+    """Begin nothing new, wait for what is in flight, and have it told."""
     stopping = asyncio.create_task(asyncio.to_thread(conductor.stop, _END_WITHIN))
     with suppress(TimeoutError):
         async with asyncio.timeout(_END_WITHIN.total_seconds()):
@@ -252,7 +262,6 @@ async def _end(desk: Desk, conductor: Conductor, poster: Poster) -> list[str]:
     if left := await stopping:
         _LOG.warning("Still under way at the end, to be resumed: %s", ", ".join(left))
     await _all_told(poster)
-    return left
 
 
 async def _all_told(poster: Poster) -> None:

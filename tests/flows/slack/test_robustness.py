@@ -310,7 +310,7 @@ def test_an_old_button_of_a_task_does_no_harm(office: Office) -> None:
 def starts(office: Office, running: Running, *, victim: str = "victim") -> str:
     """Somebody at a terminal, or a finding, has the app contain something; the incident's id."""
     asked = Asked("tag-it", office.scene.world.ids[victim], "a test")
-    return running.service.desk.conductor.start(asked, REQUESTER).result(10)
+    return running.service.face.desk.conductor.start(asked, REQUESTER).result(10)
 
 
 def approve(office: Office, incident: str) -> None:
@@ -445,7 +445,7 @@ def test_slack_that_is_down_keeps_the_app_from_neither_starting_nor_going_on(
     office.scene.responder().decide(incident, "contain", ALICE, "approve")
     office.slack.down()
     running = office.open()
-    assert (running.service.resumed, running.service.team) == ((incident,), "")
+    assert (running.service.resumed, running.service.face.team) == ((incident,), "")
     office.status("contained")
     assert office.posts() == []
 
@@ -556,13 +556,13 @@ def test_the_end_of_the_app_waits_for_no_undo(office: Office) -> None:
 
 def test_a_journal_in_postgresql_tells_the_same(office: Office, postgres_url: str) -> None:
     first = office.open(journal=postgres_url)
-    journal = first.service.desk.journal
+    journal = first.service.face.desk.journal
     post = office.contain()
     (head,) = journal.incidents()
     first.stop()
 
     second = office.open(journal=postgres_url)
-    journal = second.service.desk.journal
+    journal = second.service.face.desk.journal
     acks = office.slack.at_once(
         *[lambda: office.click(office.alice, post, "gate_approve")] * 2,
         lambda: office.click(office.bob, post, "gate_approve"),

@@ -1,0 +1,72 @@
+"""``clampdown worker``: more hands. It carries out what ``clampdown serve --workers`` hands over."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from flows.conductor import Conductor
+from flows.prefect_server import embed_prefect
+from flows.serve.periodic import Periodic
+from flows.serve.service import end
+from flows.serve.settings import ServeSettings
+from flows.serve.watch import LOOK_EVERY, Watch
+from flows.settings import Settings
+from flows.slack.service import threads_and_journal
+from runbooks.errors import InvalidInput
+from runbooks.playbook import Playbooks
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What runs. ``prefect`` is the API of the server that work comes from."""
+
+    prefect: str
+    resumed: tuple[str, ...]
+
+
+@asynccontextmanager
+async def worker(
+    settings: Settings, serve: ServeSettings, playbooks: Playbooks
+) -> AsyncIterator[Worker]:
+    """Take work until the block is left; then begin nothing new, and end.
+
+    What Prefect does not hand out, because it is away or its worker died, is found in the journal.
+
+    Raises InvalidInput without a Prefect server, JournalUnavailable.
+    """
+    url = require_prefect()
+    embed_prefect(settings.prefect_home)
+    async with AsyncExitStack() as stack:
+        journal = await stack.enter_async_context(threads_and_journal(settings))
+        conductor = Conductor(settings, playbooks, journal, at_once=serve.incidents_at_once)
+        stack.push_async_callback(end, conductor)
+        await asyncio.to_thread(conductor.warm_up)
+        # This imports Prefect, which takes a second.
+        from flows.handing_over import WorkerLines
+
+        lines = WorkerLines(conductor, serve.incidents_at_once)
+        watch = Watch(conductor)
+        resumed = await asyncio.to_thread(Watch(conductor, timedelta()).look)
+        looking = Periodic("watch", LOOK_EVERY, watch.look)
+        looking.start()
+        stack.callback(looking.stop)
+        lines.start()
+        stack.callback(lines.stop)
+        yield Worker(url, tuple(resumed))
+
+
+def require_prefect() -> str:
+    """The URL of the Prefect server that is shared. Raises InvalidInput where there is none."""
+    url = os.environ.get("PREFECT_API_URL", "")
+    if not url:
+        raise InvalidInput(
+            "PREFECT_API_URL is not set: work is handed to workers through a Prefect server that "
+            "they share.",
+            advice="docs/deploy.md says how one is set up.",
+        )
+    return url
