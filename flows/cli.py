@@ -612,6 +612,32 @@ def resume_automatic(
         )
 
 
+@app.command()
+def doctor(
+    playbooks: PlaybooksFile = None,
+    simulate: Simulate = None,
+    region: Region = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look at the whole set-up: what is wrong, what it means, what to do. Changes nothing."""
+    from flows.doctor.checks import checks
+    from flows.doctor.examination import examine
+    from flows.doctor.setup import Setup
+    from flows.serve.settings import load_serve_settings
+
+    settings = _settings(playbooks, simulate, region)
+    found = examine(checks(Setup(settings, load_serve_settings(), _load(settings))))
+    if as_json:
+        _print_json(found.to_json())
+    else:
+        from flows.console.doctor_view import show_examination
+        from flows.console.terminal import console
+
+        show_examination(console(), found.to_json())
+    if not found.healthy:
+        raise typer.Exit(FAILED)
+
+
 @journal_app.command("verify")
 def journal_verify(
     incident: Annotated[str | None, typer.Argument(metavar="[INCIDENT]")] = None,

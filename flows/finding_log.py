@@ -85,6 +85,7 @@ class FindingLog:
             "incident": incident,
             "why": list(why),
             "sure": sure,
+            "custom_action": finding.custom_action,
             "simulate": self._simulate,
         }
         self._journal.append(chain_of(finding), _KIND, body, self._actor)
@@ -103,6 +104,9 @@ def is_finding(chain: str) -> bool:
 def _counts(record: Record, finding: Finding) -> bool:
     body = record.body
     if body["outcome"] in {"older", "unconfirmed"}:
+        return False
+    if finding.custom_action and body["custom_action"] != finding.custom_action:
+        # Somebody in Security Hub wants something to be done about a version that is known.
         return False
     return bool(body["sure"]) or body["raw_sha256"] == finding.raw_sha256
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Protocol
 
 from flows.finding_log import FindingLog, Outcome
@@ -32,6 +33,8 @@ from runbooks.errors import (
 )
 
 _LOCKS = 64
+# A message that can't be dealt with now comes again; others wait behind it meanwhile.
+_PATIENCE = timedelta(seconds=3)
 
 
 @dataclass(frozen=True)
@@ -144,12 +147,13 @@ class Intake:
         if not finding.confirmable or finding.arn is None:
             return f"findings of {finding.source} can't be confirmed"
         try:
-            found = fetch_findings([finding.arn], self._connections)
+            found = fetch_findings([finding.arn], self._connections, patience=_PATIENCE)
         except (AccessDenied, NoCredentials, WrongAccount) as error:
             return f"GuardDuty could not be asked whether it has this finding: {error.what}"
         if not found:
             return FindingRejected(
-                f"GuardDuty does not have the finding {finding.id}: it may be forged; nothing is done"
+                f"GuardDuty does not have the finding {finding.id} in a form that is understood: it "
+                "may be forged, and nothing is done"
             )
         return found[0]
 

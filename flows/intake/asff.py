@@ -1,9 +1,9 @@
 """Security Hub's format (ASFF): GuardDuty's findings and everybody else's.
 
-A GuardDuty finding keeps its identity on the way: its ARN is ASFF's ``Id``, its type stands at the
-end of ``Types`` with the slash changed (``TTPs/Discovery/Recon:IAMUser-UserPermissions``; older
-ones with a dot), its severity in ``Severity.Product``, and ``service`` flattened in
-``ProductFields`` under ``aws/guardduty/service/`` (older ones without this prefix).
+A GuardDuty finding keeps its identity on the way: its ARN is ASFF's ``Id``, its type stands in
+``Types`` in another spelling (``flows.intake.guardduty_type``), its severity in
+``Severity.Product``, and ``service`` flattened in ``ProductFields`` under
+``aws/guardduty/service/`` (older ones without this prefix).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from flows.intake import values
 from flows.intake.document import ABSENT, Node, shown
+from flows.intake.envelope import Envelope
 from flows.intake.finding import OTHER, Finding, Shape
 from flows.intake.guardduty import (
     SAMPLE_INSTANCE,
@@ -21,12 +22,10 @@ from flows.intake.guardduty import (
     resource_role,
     says_sample,
 )
+from flows.intake.guardduty_type import guardduty_type
 from flows.intake.resources import Home, Resources, tags_of
 
-GUARDDUTY_TYPE = re.compile(r"(?:.*/)?([^/:]+):([A-Za-z0-9]+)[-./](.+)", re.DOTALL)
-"""Threat purpose, resource and the rest of a GuardDuty type, in any of its spellings."""
-
-_LABELS = {"INFORMATIONAL": 0.0, "LOW": 1.0, "MEDIUM": 4.0, "HIGH": 7.0, "CRITICAL": 9.0}
+LABELS = {"INFORMATIONAL": 0.0, "LOW": 1.0, "MEDIUM": 4.0, "HIGH": 7.0, "CRITICAL": 9.0}
 """Where Security Hub's and GuardDuty's ranges of the same name begin."""
 
 _KINDS = {
@@ -39,23 +38,16 @@ _KINDS = {
 }
 
 
-def asff_finding(
-    node: Node, shape: Shape, *, envelope_account: str | None, envelope_region: str | None, raw: str
-) -> Finding:
+def asff_finding(node: Node, shape: Shape, *, envelope: Envelope, raw: str) -> Finding:
     """Read one finding; ``raw`` is its SHA-256.
 
-    ``envelope_account`` is the event's, which must agree with the finding's own. The event's Region
-    may differ: Security Hub gathers findings of all Regions in one (cross-Region aggregation).
+    The event's account must agree with the finding's own. The event's Region may differ: Security
+    Hub gathers findings of all Regions in one (cross-Region aggregation).
 
     Raises FindingRejected.
     """
-    del envelope_region
     account = values.account(node.at("AwsAccountId"))
-    if envelope_account is not None and envelope_account != account:
-        raise node.at("AwsAccountId").rejected(
-            f"the finding is of account {account}, the event around it of {envelope_account}; "
-            "which one is meant can't be known"
-        )
+    envelope.check_account(node.at("AwsAccountId"), account)
     identity = values.identifier(node.at("Id"), "id")
     product = values.arn(node.at("ProductArn"))
     from_guardduty = product.resource == "product/aws/guardduty"
@@ -107,14 +99,9 @@ def asff_finding(
         remote_addresses=tuple(dict.fromkeys(_remote_addresses(service))),
         actions=tuple(_actions(service)),
         count=values.whole_number(_service_field(service, "count"), default=1),
+        custom_action=envelope.custom_action,
         raw_sha256=raw,
     )
-
-
-def guardduty_type(text: str) -> str | None:
-    """GuardDuty's own spelling of its type, or None where the text is none."""
-    match = GUARDDUTY_TYPE.fullmatch(text)
-    return f"{match[1]}:{match[2]}/{match[3]}" if match else None
 
 
 def _type(node: Node, *, from_guardduty: bool) -> str:
@@ -145,9 +132,9 @@ def _severity(node: Node, *, from_guardduty: bool) -> float:
             return normalized / 10
         label = block.at("Label").some_text()
         if label is not None:
-            if label not in _LABELS:
+            if label not in LABELS:
                 raise block.at("Label").rejected(f"{shown(label)} is not a severity")
-            return _LABELS[label]
+            return LABELS[label]
     raise node.at("Severity").rejected("there is no severity")
 
 

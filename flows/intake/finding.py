@@ -14,9 +14,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
+from flows.intake.finding_name import FindingName
 from runbooks.errors import InvalidInput
 
-Source = Literal["guardduty", "securityhub"]
+Source = Literal["guardduty", "securityhub", "config", "inspector", "health", "cloudwatch"]
 Shape = Literal[
     "guardduty-event",  # EventBridge, detail in either spelling
     "guardduty-finding",  # the detail alone, and each line of an export to S3 (accountId, …)
@@ -25,6 +26,13 @@ Shape = Literal[
     "asff",  # GetFindings and BatchImportFindings of Security Hub
     "ocsf-event",  # EventBridge from Security Hub V2
     "ocsf",  # OCSF detection, compliance and vulnerability findings
+    "config-event",  # EventBridge from AWS Config
+    "config-notification",  # what AWS Config tells a topic of SNS
+    "inspector-event",  # EventBridge from Amazon Inspector
+    "inspector",  # ListFindings of Inspector
+    "health-event",  # EventBridge from AWS Health
+    "cloudwatch-event",  # EventBridge from CloudWatch
+    "cloudwatch-notification",  # what an alarm tells a topic of SNS
 ]
 ResourceRole = Literal["ACTOR", "TARGET"]
 
@@ -88,8 +96,9 @@ class Finding(BaseModel):
     GuardDuty's, with GuardDuty's ``id`` and ``type``, so that both ways are one incident.
     ``severity`` is on GuardDuty's scale, 0 to 10. ``resource_role`` is None where the shape doesn't
     carry it. ``remote_addresses`` are public addresses at the other end, in the order in which they
-    are named. ``raw_sha256`` is the SHA-256 of the finding's RFC 8785 canonical JSON, without
-    envelopes.
+    are named. ``custom_action`` is the name of the custom action with which somebody sent it from
+    Security Hub: that person's wish, of whom nobody knows who it was. ``raw_sha256`` is the SHA-256
+    of the finding's RFC 8785 canonical JSON, without envelopes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -114,16 +123,37 @@ class Finding(BaseModel):
     remote_addresses: tuple[str, ...]
     actions: tuple[str, ...]
     count: int = Field(ge=0)
+    custom_action: str | None = None
     raw_sha256: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Account, Region and id: the same for all versions of a finding, and for no other finding.
+
+        GuardDuty's ids stand for themselves, so that a finding is the same one whichever way it
+        came. Others have their source before them: what an account imports into Security Hub has
+        ids that it chose, and must not pass for a version of a finding of GuardDuty's.
+        """
+        own = self.source == "guardduty"
+        return (self.account, self.region, self.id if own else f"{self.source}:{self.id}")
+
+    @property
+    def confirmable(self) -> bool:
+        """Whether GuardDuty can be asked for it: its ARN is a GuardDuty finding's, and this one's."""
+        if self.source != "guardduty" or self.arn is None:
+            return False
+        try:
+            return FindingName.read(self.arn).key == self.key
+        except InvalidInput:
+            return False
 
     def resources_of(self, kind: str) -> tuple[ResourceRef, ...]:
         """The resources of one kind, each once, in the finding's order."""
-        found = {
-            (resource.account, resource.region, resource.id): resource
-            for resource in reversed(self.resources)
-            if resource.kind == kind
-        }
-        return tuple(reversed(found.values()))
+        found: dict[tuple[str, str, str], ResourceRef] = {}
+        for resource in self.resources:
+            if resource.kind == kind:
+                found.setdefault((resource.account, resource.region, resource.id), resource)
+        return tuple(found.values())
 
     def lookup(self) -> dict[str, JsonValue]:
         """Plain JSON for ``${finding.…}`` in playbooks; these paths stay as they are.
@@ -131,9 +161,9 @@ class Finding(BaseModel):
         ``source``, ``shape``, ``id``, ``arn``, ``account``, ``region``, ``partition``, ``type``,
         ``severity`` (number), ``title``, ``description``, ``created_at`` and ``updated_at``
         (ISO 8601, UTC), ``archived``, ``sample``, ``resource_role``, ``remote_addresses`` (list),
-        ``actions`` (list), ``count``, ``raw_sha256``, ``resources`` (list) and ``resource``: the
-        one that the finding is about, or null. A resource has ``kind``, ``id``, ``arn``,
-        ``account``, ``region``, ``tags`` and ``details``.
+        ``actions`` (list), ``count``, ``custom_action``, ``raw_sha256``, ``resources`` (list) and
+        ``resource``: the one that the finding is about, or null. A resource has ``kind``, ``id``,
+        ``arn``, ``account``, ``region``, ``tags`` and ``details``.
         """
         return {
             "source": self.source,
@@ -155,6 +185,7 @@ class Finding(BaseModel):
             "remote_addresses": list(self.remote_addresses),
             "actions": list(self.actions),
             "count": self.count,
+            "custom_action": self.custom_action,
             "raw_sha256": self.raw_sha256,
             "resource": self.resources[0].lookup() if self.resources else None,
             "resources": [resource.lookup() for resource in self.resources],
@@ -167,12 +198,11 @@ def newest_of_each(findings: Iterable[Finding]) -> list[Finding]:
     Order is that of the first appearance. Of two that were updated at the same time, the later
     in the list counts.
     """
-    newest: dict[tuple[str, str, str, str], Finding] = {}
+    newest: dict[tuple[str, str, str], Finding] = {}
     for finding in findings:
-        key = (finding.source, finding.account, finding.region, finding.id)
-        known = newest.get(key)
+        known = newest.get(finding.key)
         if known is None or finding.updated_at >= known.updated_at:
-            newest[key] = finding
+            newest[finding.key] = finding
     return list(newest.values())
 
 

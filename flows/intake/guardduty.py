@@ -11,13 +11,8 @@ from collections.abc import Iterator
 
 from flows.intake import values
 from flows.intake.document import ABSENT, Node, read_json, shown
-from flows.intake.finding import (
-    OTHER,
-    Finding,
-    FindingRejected,
-    ResourceRole,
-    Shape,
-)
+from flows.intake.envelope import Envelope
+from flows.intake.finding import OTHER, Finding, FindingRejected, ResourceRole, Shape
 from flows.intake.resources import Home, Resources, tags_of
 
 SAMPLE_INSTANCE = "i-99999999"
@@ -53,13 +48,10 @@ _SEQUENCE_KINDS = {
 """Types of GuardDuty's FindingResourceType that are kinds of ours; all others are ``other``."""
 
 
-def guardduty_finding(
-    node: Node, shape: Shape, *, envelope_account: str | None, envelope_region: str | None, raw: str
-) -> Finding:
-    """Read one finding.
+def guardduty_finding(node: Node, shape: Shape, *, envelope: Envelope, raw: str) -> Finding:
+    """Read one finding; ``raw`` is its SHA-256.
 
-    ``envelope_account`` and ``envelope_region`` are the event's, which must agree with the
-    finding's own. ``raw`` is its SHA-256.
+    The event's account and Region must agree with the finding's own.
 
     Raises FindingRejected.
     """
@@ -73,15 +65,8 @@ def guardduty_finding(
     home.check_own(arn, parts)
     if not parts.resource.endswith(f"/finding/{identity}"):
         raise arn.rejected(f"the ARN is another finding's, the id is {shown(identity)}")
-    if envelope_account is not None and envelope_account != account:
-        raise node.at("accountId").rejected(
-            f"the finding is of account {account}, the event around it of {envelope_account}; "
-            "which one is meant can't be known"
-        )
-    if envelope_region is not None and envelope_region != region:
-        raise node.at("region").rejected(
-            f"the finding is of {region}, the event around it of {envelope_region}"
-        )
+    envelope.check_account(node.at("accountId"), account)
+    envelope.check_region(node.at("region"), region)
     service, resource = node.at("service"), node.at("resource")
     sample = is_sample(node)
     resources = Resources(home, lenient=sample)

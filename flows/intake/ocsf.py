@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from flows.intake import values
-from flows.intake.asff import guardduty_type
 from flows.intake.document import ABSENT, Node, shown
+from flows.intake.envelope import Envelope
 from flows.intake.finding import OTHER, Finding, Shape
 from flows.intake.guardduty import SAMPLE_INSTANCE, finding_arn, generated
+from flows.intake.guardduty_type import guardduty_type
 from flows.intake.resources import Home, Resources, tags_of
 
-_SEVERITIES = {1: 0.0, 2: 1.0, 3: 4.0, 4: 7.0, 5: 9.0, 6: 10.0}
+SEVERITIES = {1: 0.0, 2: 1.0, 3: 4.0, 4: 7.0, 5: 9.0, 6: 10.0}
 """severity_id (informational, low, medium, high, critical, fatal) to where GuardDuty's begins."""
 _CLOSED = (3, 4, 5, 6)
 """status_id: suppressed, resolved, archived, deleted."""
@@ -42,24 +43,17 @@ _PRINCIPALS = {
 _KEYS = ("AWS::IAM::AccessKey", "AwsIamAccessKey")
 
 
-def ocsf_finding(
-    node: Node, shape: Shape, *, envelope_account: str | None, envelope_region: str | None, raw: str
-) -> Finding:
+def ocsf_finding(node: Node, shape: Shape, *, envelope: Envelope, raw: str) -> Finding:
     """Read one finding; ``raw`` is its SHA-256.
 
-    ``envelope_account`` is the event's, which must agree with the finding's own. The event's Region
-    may differ, as with ASFF. OCSF doesn't say whether the resource is ACTOR or TARGET.
+    The event's account must agree with the finding's own. The event's Region may differ, as with
+    ASFF. OCSF doesn't say whether the resource is ACTOR or TARGET.
 
     Raises FindingRejected.
     """
-    del envelope_region
     info, cloud = node.at("finding_info"), node.at("cloud")
     account = values.account(cloud.at("account", "uid"))
-    if envelope_account is not None and envelope_account != account:
-        raise cloud.at("account", "uid").rejected(
-            f"the finding is of account {account}, the event around it of {envelope_account}; "
-            "which one is meant can't be known"
-        )
+    envelope.check_account(cloud.at("account", "uid"), account)
     region = values.region(cloud.at("region"))
     partition = values.partition(cloud.at("cloud_partition"), region)
     home = Home(partition, account, region)
@@ -105,6 +99,7 @@ def ocsf_finding(
         remote_addresses=tuple(dict.fromkeys(_remote_addresses(node))),
         actions=(),
         count=values.whole_number(node.at("count"), default=1),
+        custom_action=envelope.custom_action,
         raw_sha256=raw,
     )
 
@@ -126,9 +121,9 @@ def _type(info: Node, *, from_guardduty: bool) -> str:
 
 def _severity(node: Node) -> float:
     number = node.at("severity_id").number()
-    if number is None or number not in _SEVERITIES:
+    if number is None or number not in SEVERITIES:
         raise node.at("severity_id").rejected("there is no severity")
-    return _SEVERITIES[int(number)]
+    return SEVERITIES[int(number)]
 
 
 def _is_sample(node: Node) -> bool:

@@ -9,16 +9,23 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import rfc8785
 
+from flows.intake import values
 from flows.intake.asff import asff_finding
+from flows.intake.aws_config import config_finding
+from flows.intake.aws_health import health_finding
+from flows.intake.cloudwatch import alarm_event, alarm_notification
 from flows.intake.document import MAX_DOCUMENT, MAX_ITEMS, Node, read_documents, read_json, shown
+from flows.intake.envelope import Envelope
+from flows.intake.events import UNDERSTOOD
 from flows.intake.finding import Finding, FindingRejected, Shape
 from flows.intake.guardduty import guardduty_finding
+from flows.intake.inspector import inspector_finding
 from flows.intake.ocsf import ocsf_finding
 
 MAX_FINDING = 1024 * 1024
@@ -30,33 +37,33 @@ _ENOUGH_KEYS = 3
 _FINDINGS_CATEGORY = 2
 """OCSF's category_uid of findings."""
 
-_EVENTS = {
-    ("aws.guardduty", "GuardDuty Finding"),
-    ("aws.securityhub", "Security Hub Findings - Imported"),
-    ("aws.securityhub", "Security Hub Findings - Custom Action"),
-    ("aws.securityhub", "Security Hub Findings"),
-    ("aws.securityhub", "Findings Imported V2"),
+_CUSTOM_ACTION = "Security Hub Findings - Custom Action"
+
+Reader = Callable[..., Finding]
+
+_OF_EVENTS: dict[str, tuple[Reader, Shape]] = {
+    "aws.config": (config_finding, "config-event"),
+    "aws.inspector2": (inspector_finding, "inspector-event"),
+    "aws.health": (health_finding, "health-event"),
+    "aws.cloudwatch": (alarm_event, "cloudwatch-event"),
 }
-
-
-@dataclass(frozen=True)
-class _Envelope:
-    """What was around a finding: an event's account and Region, and how many layers there were."""
-
-    account: str | None = None
-    region: str | None = None
-    event: bool = False
-    source: str | None = None
-    layers: int = 0
+"""Sources whose event is one finding, in one shape."""
+_BY_KEYS: tuple[tuple[tuple[str, ...], Reader, Shape], ...] = (
+    (("messageType", "newEvaluationResult"), config_finding, "config-notification"),
+    (("findingArn", "awsAccountId"), inspector_finding, "inspector"),
+    (("AlarmName", "NewStateValue"), alarm_notification, "cloudwatch-notification"),
+)
+"""What also comes without an event, and the members by which it is recognised."""
 
 
 def parse(document: bytes) -> list[Finding]:
     """All findings of a document; there is at least one.
 
-    Shapes: an event of EventBridge (GuardDuty, Security Hub, Security Hub V2), a finding of
-    GuardDuty as in its console, API or export to S3 (one per line, also gzip), of Security Hub
-    (ASFF, OCSF), a list of them or the answer of GetFindings, and any of these within messages of
-    SNS and SQS, also within each other.
+    Shapes: an event of EventBridge (``flows.intake.events``), a finding of GuardDuty as in its
+    console, API or export to S3 (one per line, also gzip), of Security Hub (ASFF, OCSF), of
+    Inspector's API, a list of them or the answer of GetFindings, what AWS Config and alarms of
+    CloudWatch tell a topic of SNS, and any of these within messages of SNS and SQS, also within
+    each other.
 
     Raises FindingRejected for the first that can't be understood or trusted; none is returned then.
     """
@@ -100,7 +107,7 @@ def parse_file(path: Path) -> list[Finding]:
 
 
 def _read(node: Node) -> Iterator[Finding | FindingRejected]:
-    for found, envelope in _opened(node, _Envelope()):
+    for found, envelope in _opened(node, Envelope()):
         if isinstance(found, FindingRejected):
             yield found
             continue
@@ -112,7 +119,7 @@ def _read(node: Node) -> Iterator[Finding | FindingRejected]:
             yield finding
 
 
-def _opened(node: Node, envelope: _Envelope) -> Iterator[tuple[Node | FindingRejected, _Envelope]]:
+def _opened(node: Node, envelope: Envelope) -> Iterator[tuple[Node | FindingRejected, Envelope]]:
     """Each finding within, with what was around it; a rejection for what can't be opened."""
     try:
         inner = list(_layer(node, envelope))
@@ -126,8 +133,11 @@ def _opened(node: Node, envelope: _Envelope) -> Iterator[tuple[Node | FindingRej
             yield from _opened(found, around)
 
 
-def _layer(node: Node, envelope: _Envelope) -> Iterator[tuple[Node, _Envelope]]:
+def _layer(node: Node, envelope: Envelope) -> Iterator[tuple[Node, Envelope]]:
     """Take one layer off; the node itself where it is a finding."""
+    if envelope.source in _OF_EVENTS:
+        yield node, envelope
+        return
     if envelope.layers > _MAX_ENVELOPES:
         raise node.rejected(f"there are more than {_MAX_ENVELOPES} envelopes within each other")
     deeper = replace(envelope, layers=envelope.layers + 1)
@@ -180,11 +190,11 @@ def _message(record: Node) -> Node:
     raise record.rejected("is not a message of SQS or SNS")
 
 
-def _detail(node: Node, envelope: _Envelope) -> Node:
-    if envelope.event:
+def _detail(node: Node, envelope: Envelope) -> Node:
+    if envelope.source is not None:
         raise node.rejected("there is an event within an event")
     source, kind = node.at("source").text(), node.at("detail-type").text()
-    if (source, kind) not in _EVENTS:
+    if (source, kind) not in UNDERSTOOD:
         raise node.at("detail-type").rejected(
             f"events {shown(kind)} of {shown(source)} are not findings"
         )
@@ -196,55 +206,51 @@ def _detail(node: Node, envelope: _Envelope) -> Node:
     return detail
 
 
-def _event(node: Node, envelope: _Envelope) -> _Envelope:
+def _event(node: Node, envelope: Envelope) -> Envelope:
+    action = None
+    if node.at("detail-type").text() == _CUSTOM_ACTION:
+        action = values.identifier(node.at("detail", "actionName"), "name of the action")
     return replace(
         envelope,
-        event=True,
         source=node.at("source").text(),
-        account=node.at("account").text(),
-        region=node.at("region").text(),
+        account=node.at("account"),
+        region=node.at("region"),
+        time=node.at("time"),
+        resources=node.at("resources"),
+        custom_action=action,
     )
 
 
-def _finding(node: Node, envelope: _Envelope) -> Finding:
+def _finding(node: Node, envelope: Envelope) -> Finding:
     reader, shape, node = _shape(node, envelope)
-    return reader(
-        node,
-        shape,
-        envelope_account=envelope.account,
-        envelope_region=envelope.region,
-        raw=_digest(node),
-    )
+    return reader(node, shape, envelope=envelope, raw=_digest(node))
 
 
-def _shape(node: Node, envelope: _Envelope) -> tuple[Callable[..., Finding], Shape, Node]:
-    members = node.members()
-    from_guardduty = envelope.source == "aws.guardduty"
-    from_securityhub = envelope.source == "aws.securityhub"
-    if not from_guardduty and "ProductArn" in members and "AwsAccountId" in members:
-        return asff_finding, "asff-event" if envelope.event else "asff", node
-    if not from_guardduty and "class_uid" in members and "finding_info" in members:
+def _shape(node: Node, envelope: Envelope) -> tuple[Reader, Shape, Node]:
+    members, source = node.members(), envelope.source
+    if source in _OF_EVENTS:
+        return (*_OF_EVENTS[source], node)
+    if source is None:
+        for keys, reader, shape in _BY_KEYS:
+            if all(key in members for key in keys):
+                return reader, shape, node
+    if source != "aws.guardduty" and "ProductArn" in members and "AwsAccountId" in members:
+        return asff_finding, "asff-event" if source else "asff", node
+    if source != "aws.guardduty" and "class_uid" in members and "finding_info" in members:
         if node.at("category_uid").number() != _FINDINGS_CATEGORY:
             raise node.at("category_uid").rejected("is not OCSF's category of findings (2)")
-        return ocsf_finding, "ocsf-event" if envelope.event else "ocsf", node
-    if not from_securityhub:
+        return ocsf_finding, "ocsf-event" if source else "ocsf", node
+    if source != "aws.securityhub":
         wire = sum(name in members for name in _GUARDDUTY_KEYS)
         api = sum(name[:1].upper() + name[1:] in members for name in _GUARDDUTY_KEYS)
         if wire and api:
             raise node.rejected("has both spellings of GuardDuty's names (accountId, AccountId)")
-        if wire >= _ENOUGH_KEYS or (from_guardduty and not api):
-            return (
-                guardduty_finding,
-                "guardduty-event" if envelope.event else ("guardduty-finding"),
-                node,
-            )
-        if api >= _ENOUGH_KEYS or from_guardduty:
-            return (
-                guardduty_finding,
-                "guardduty-event" if envelope.event else ("guardduty-api"),
-                replace(node, pascal=True),
-            )
-    raise node.rejected("is not a finding of GuardDuty or Security Hub in any shape we know")
+        if wire >= _ENOUGH_KEYS or (source and not api):
+            return guardduty_finding, "guardduty-event" if source else "guardduty-finding", node
+        if api >= _ENOUGH_KEYS or source:
+            pascal = replace(node, pascal=True)
+            return guardduty_finding, "guardduty-event" if source else "guardduty-api", pascal
+    raise node.rejected("is not a finding in any shape we know")
 
 
 def _digest(node: Node) -> str:

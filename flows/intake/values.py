@@ -31,6 +31,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECONDS_FROM = 1e11
 """Seconds since 1970 reach this in the year 5138, milliseconds reached it in 1973."""
 
+UNRATED = 4.0
+"""The severity of what its source doesn't rate: where GuardDuty's medium begins."""
+
+HOME_OF_IAM = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+"""The Region in which IAM's own events are (IAM User Guide, "Logging IAM and AWS STS API calls")."""
+
 _LOCAL = tuple(
     ipaddress.ip_network(network)
     # Not ipaddress.is_private: that also takes in the ranges for documentation, which GuardDuty's
@@ -93,6 +99,11 @@ def instance_id(node: Node) -> str:
     if not _INSTANCE_ID.fullmatch(text):
         raise node.rejected(f"{shown(text)} is not an instance id (i- and 8 or 17 hex digits)")
     return text
+
+
+def is_instance_id(node: Node) -> bool:
+    """Whether ``instance_id`` would take it. Raises FindingRejected for what isn't text."""
+    return _INSTANCE_ID.fullmatch(node.text() or "") is not None
 
 
 def arn(node: Node) -> Arn:

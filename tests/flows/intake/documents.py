@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from flows.intake.finding import Finding
+import pytest
+
+from flows.intake.finding import Finding, FindingRejected
 from flows.intake.parse import parse
 
 SAMPLES = Path(__file__).parents[3] / "samples" / "findings"
@@ -59,3 +61,11 @@ def read(document: Any) -> Finding:
     """The only finding of a JSON value."""
     [finding] = parse(json.dumps(document).encode())
     return finding
+
+
+def rejection(document: Any) -> FindingRejected:
+    """Why a document, bytes or a JSON value, is rejected."""
+    raw = document if isinstance(document, bytes) else json.dumps(document).encode()
+    with pytest.raises(FindingRejected) as rejected:
+        parse(raw)
+    return rejected.value

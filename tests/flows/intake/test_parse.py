@@ -17,6 +17,7 @@ from tests.flows.intake.documents import (
     changed,
     detail,
     read,
+    rejection,
     sample,
     without,
 )
@@ -24,13 +25,6 @@ from tests.flows.intake.documents import (
 ASFF = "asff-imported-event.json"
 INSTANCE = "detail.resource.instanceDetails"
 ADDRESS = "detail.service.action.networkConnectionAction.remoteIpDetails.ipAddressV4"
-
-
-def rejection(document: Any) -> FindingRejected:
-    raw = document if isinstance(document, bytes) else json.dumps(document).encode()
-    with pytest.raises(FindingRejected) as rejected:
-        parse(raw)
-    return rejected.value
 
 
 # What is read
@@ -93,19 +87,26 @@ def test_guardduty_findings_from_security_hub_keep_their_identity() -> None:
     assert hub.resources[0].tags == own.resources[0].tags
 
 
-@pytest.mark.parametrize(
-    ("written", "type_"),
-    [
-        (
-            "TTPs/Command and Control/Backdoor:EC2-C&CActivity.B!DNS",
-            "Backdoor:EC2/C&CActivity.B!DNS",
-        ),
-        ("Effects/Backdoor:EC2.C&CActivity.B", "Backdoor:EC2/C&CActivity.B"),
-        ("Stealth:IAMUser/CloudTrailLoggingDisabled", "Stealth:IAMUser/CloudTrailLoggingDisabled"),
-    ],
-)
-def test_asff_types_are_spelled_as_guardduty_spells_them(written: str, type_: str) -> None:
-    assert read(changed(sample(ASFF), "detail.findings.0.Types", [written])).type == type_
+def test_asff_types_are_spelled_as_guardduty_spells_them() -> None:
+    written = ["TTPs/Credential Access/IAMUser-AnomalousBehavior", "Unusual Behaviors/User/Other"]
+    document = changed(sample(ASFF), "detail.findings.0.Types", written)
+    assert read(document).type == "CredentialAccess:IAMUser/AnomalousBehavior"
+    wrong = changed(sample(ASFF), "detail.findings.0.Types", ["TTPs/Discovery"])
+    assert "is not a GuardDuty type" in rejection(wrong).reason
+
+
+def test_a_custom_action_keeps_its_name_and_is_an_ordinary_finding_otherwise() -> None:
+    imported, sent = read(sample(ASFF)), read(sample("securityhub-custom-action.json"))
+    assert (imported.custom_action, sent.custom_action) == (None, "Contain")
+    lookup: Any = sent.lookup()
+    assert lookup["custom_action"] == "Contain"
+    assert sent.model_dump(exclude={"custom_action"}) == imported.model_dump(
+        exclude={"custom_action"}
+    )
+    nameless = without(sample("securityhub-custom-action.json"), "detail.actionName")
+    assert rejection(nameless).path == "detail.actionName"
+    forged = changed(sample(ASFF), "detail.actionName", "Contain")
+    assert read(forged).custom_action is None
 
 
 @pytest.mark.parametrize(
@@ -755,8 +756,8 @@ def test_the_lookup_has_every_documented_path() -> None:
     assert set(lookup) == {
         *("source", "shape", "id", "arn", "account", "region", "partition", "type", "severity"),
         *("title", "description", "created_at", "updated_at", "archived", "sample"),
-        *("resource_role", "remote_addresses", "actions", "count", "raw_sha256"),
-        *("resource", "resources"),
+        *("resource_role", "remote_addresses", "actions", "count", "custom_action"),
+        *("raw_sha256", "resource", "resources"),
     }
     assert lookup["created_at"] == "2026-03-14T09:28:30.412000Z"
     assert lookup["resource"]["id"] == "i-0123456789abcdef0"

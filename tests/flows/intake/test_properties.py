@@ -10,12 +10,24 @@ from flows.intake.finding import Finding, FindingRejected, for_display
 from flows.intake.parse import parse, parse_each
 from tests.flows.intake.documents import BITCOIN, SAMPLES, as_sdk, changed, read, sample
 
-SHAPES = [
+OLDER = [
     sample(),
     sample("attack-sequence.json"),
     sample("asff-imported-event.json"),
     as_sdk(sample("iam-anomalous.json")),
 ]
+NEWER = [
+    sample("config-compliance-change.json"),
+    sample("inspector-network-reachability.json"),
+    sample("inspector-package-vulnerability.json"),
+    sample("health-credentials-exposed.json"),
+    sample("cloudwatch-alarm-event.json"),
+    sample("cloudwatch-alarm-notification.json"),
+    json.loads(sample("cloudwatch-alarm-notification.json")["Message"]),
+    sample("config-compliance-change.json")["detail"],
+    sample("securityhub-custom-action.json"),
+]
+SHAPES = [*OLDER, *NEWER]
 NAMES = ["detail", "findings", "Records", "body", "Type", "Message", "source", "detail-type"]
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 VALUES = st.recursive(
@@ -43,7 +55,22 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-PLACES = [(shape, path) for shape in range(len(SHAPES)) for path in places(SHAPES[shape])]
+def sampled_places(shapes: list[Any]) -> st.SearchStrategy[tuple[int, tuple[Any, ...]]]:
+    """Any place in any of the documents, of each as often as of the others."""
+    return st.integers(0, len(shapes) - 1).flatmap(
+        lambda shape: st.tuples(st.just(shape), st.sampled_from(places(shapes[shape])))
+    )
+
+
+def put(shapes: list[Any], place: tuple[int, tuple[Any, ...]], value: Any) -> Any:
+    """A copy of the document with another value in that place."""
+    shape, path = place
+    document = json.loads(json.dumps(shapes[shape]))
+    parent = document
+    for key in path[:-1]:
+        parent = parent[key]
+    parent[path[-1]] = value
+    return document
 
 
 def understood_or_rejected(raw: bytes) -> None:
@@ -69,16 +96,32 @@ def test_any_json_is_a_finding_or_rejected(value: Any) -> None:
 
 
 @settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow])
-@given(st.sampled_from(PLACES), VALUES)
+@given(sampled_places(OLDER), VALUES)
 def test_any_value_in_any_place_is_a_finding_or_rejected(
     place: tuple[int, tuple[Any, ...]], value: Any
 ) -> None:
+    understood_or_rejected(json.dumps(put(OLDER, place, value)).encode())
+
+
+@settings(max_examples=600, suppress_health_check=[HealthCheck.too_slow])
+@given(sampled_places(NEWER), VALUES)
+def test_any_value_in_any_place_of_the_newer_shapes_is_a_finding_or_rejected(
+    place: tuple[int, tuple[Any, ...]], value: Any
+) -> None:
+    understood_or_rejected(json.dumps(put(NEWER, place, value)).encode())
+
+
+@settings(max_examples=200)
+@given(sampled_places(NEWER))
+def test_what_is_missing_anywhere_leaves_a_finding_or_is_rejected(
+    place: tuple[int, tuple[Any, ...]],
+) -> None:
     shape, path = place
-    document = json.loads(json.dumps(SHAPES[shape]))
+    document = json.loads(json.dumps(NEWER[shape]))
     parent = document
     for key in path[:-1]:
         parent = parent[key]
-    parent[path[-1]] = value
+    del parent[path[-1]]
     understood_or_rejected(json.dumps(document).encode())
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 from pathlib import Path
 
 import pytest
 
 from flows.intake.finding import Finding, FindingRejected
+from flows.intake.guardduty_type import guardduty_type
 from flows.intake.parse import parse, parse_each
+from flows.intake.urgency import LAST, severity_of
 
 DATA = Path(
     os.environ.get("CLAMPDOWN_SHARED_DATA") or Path(__file__).parents[4] / "shared" / "data"
@@ -19,10 +22,11 @@ IN_CI = os.environ.get("CI") == "true"
 needs_data = pytest.mark.skipif(not HERE and not IN_CI, reason=f"no real findings at {DATA}")
 
 FILES = sorted([*DATA.glob("dev/*"), *DATA.glob("other/*/*")]) if HERE else []
-NOT_FINDINGS = ("cloudtrail", "config", "health", "inspector")
+NOT_FINDINGS = ("cloudtrail",)
 
 NOT_AN_ACCOUNT = "is not an account id of twelve digits"
 NOT_FINDING_EVENT = "are not findings"
+OF_RULES = "is not a finding in any shape we know"
 REJECTED = {
     # Masked by their authors so that the account is none: nobody could act on them.
     "gd-event-camel__Stealth-IAMUser-LoggingConfigurationModified__mozilla-services-2.json": (
@@ -78,8 +82,46 @@ REJECTED = {
     "Security-Hub-Insight-Results__finding__cloud-custodian.json": NOT_FINDING_EVENT,
     "Security-Hub-Type__finding__wazuh.json": NOT_FINDING_EVENT,
     "Security-Hub-Type__finding__wazuh-2.json": NOT_FINDING_EVENT,
+    # What AWS Config asks its rules, and what else it tells.
+    "awsConfigRuleConfigurationChanged.json": OF_RULES,
+    "awsConfigRuleOversizedConfiguration.json": OF_RULES,
+    "awsConfigRuleScheduled.json": OF_RULES,
+    "config-item-change__cloud-custodian.json": NOT_FINDING_EVENT,
+    # The message is written out, for people to read in the documentation.
+    "config-sns-compliance-notification-0.json": "Message: must be text, not an object",
+    # Health's other events, some from sources that were made up to test with.
+    "AWS-ABUSE-DOS-REPORT__aws-health-tools.json": NOT_FINDING_EVENT,
+    "AWS-EBS-VOLUME-LOST__aws-health-tools.json": NOT_FINDING_EVENT,
+    "AWS-EC2-HEALTH-TEST-EVENT__aws-health-tools.json": NOT_FINDING_EVENT,
+    "AWS-EC2-INSTANCE-STORE-DRIVE-PERFORMANCE-DEGRADED__aws-health-tools.json": (NOT_FINDING_EVENT),
+    "AWS-EC2-INSTANCE-STORE-DRIVE-PERFORMANCE-DEGRADED__terraform-aws-notify-slack.json": (
+        NOT_FINDING_EVENT
+    ),
+    "AWS-EC2-PERSISTENT-INSTANCE-RETIREMENT-SCHEDULED__cloud-custodian.json": NOT_FINDING_EVENT,
+    # The right events, with account and key masked: see UNMASKED.
+    "AWS-RISK-CREDENTIALS-EXPOSED__aws-health-tools.json": "is not the id of an access key",
+    "AWS_RISK_CREDENTIALS_EXPOSED__2025.json": NOT_AN_ACCOUNT,
+    # Made up by a vendor.
+    "inspector2-api__network-reachability-elastic.json": NOT_AN_ACCOUNT,
+    "inspector2-scan__ecr-guide.json": NOT_FINDING_EVENT,
+    "inspector2-scan__ecr-guide-2.json": NOT_FINDING_EVENT,
 }
 EDITED = "gd-event-wrapped__AttackSequence-IAM-CompromisedCredentials__panther.json"
+UNMASKED = {
+    "AWS-RISK-CREDENTIALS-EXPOSED__aws-health-tools.json": (
+        {"ACCESS_KEY_ID_HERE": "AKIAIOSFODNN7EXAMPLE"},
+        "AKIAIOSFODNN7EXAMPLE",
+    ),
+    "AWS_RISK_CREDENTIALS_EXPOSED__2025.json": (
+        {
+            '"affectedAccount": "AKIAXXXXXXXXXX"': '"affectedAccount": "123456789012"',
+            '"1234567890"': '"123456789012"',
+            "AKIAXXXXXXXXXX": "AKIAIOSFODNN7EXAMPLE",
+        },
+        "test-1",
+    ),
+}
+"""What has to stand there again, and whose key it then is."""
 PARSED = [
     path for path in FILES if path.name not in REJECTED and path.parent.name not in NOT_FINDINGS
 ]
@@ -121,6 +163,44 @@ def test_what_is_no_finding_is_rejected(folder: str) -> None:
         results = parse_each(path.read_bytes())
         assert results
         assert all(isinstance(result, FindingRejected) for result in results), path.name
+
+
+@needs_data
+@pytest.mark.parametrize("name", UNMASKED)
+def test_masked_events_are_understood_with_an_account_and_a_key(name: str) -> None:
+    replacements, principal = UNMASKED[name]
+    text = (DATA / "other" / "health" / name).read_text()
+    for masked, whole in replacements.items():
+        text = text.replace(masked, whole)
+    [finding] = parse(text.encode())
+    [key] = finding.resources
+    assert (finding.source, finding.account, key.id) == ("health", "123456789012", principal)
+    assert key.details["access_key_id"] == "AKIAIOSFODNN7EXAMPLE"
+
+
+@needs_data
+def test_what_aws_config_tells_a_topic_is_understood_as_it_is_really_sent() -> None:
+    message = json.loads(
+        (DATA / "other" / "config" / "config-sns-compliance-notification-0.json").read_text()
+    )
+    [finding] = parse(json.dumps({**message, "Message": json.dumps(message["Message"])}).encode())
+    assert (finding.type, finding.archived) == ("Config/cloudtrail-enabled", True)
+
+
+@needs_data
+def test_every_type_of_guardduty_is_known_from_security_hub() -> None:
+    types = json.loads((DATA / "guardduty-types.json").read_text())
+    for name in sorted({name for names in types.values() for name in names}):
+        assert guardduty_type(name) == name
+        assert guardduty_type(f"TTPs/Discovery/{name.replace('/', '-')}") == name
+
+
+@needs_data
+@pytest.mark.parametrize("path", PARSED, ids=lambda path: path.name)
+def test_the_guessed_urgency_is_the_severity(path: Path) -> None:
+    severities = [finding.severity for finding in parse(path.read_bytes())]
+    expected = LAST if path.suffix == ".jsonl" else max(severities)
+    assert severity_of(path.read_bytes()) == expected
 
 
 @needs_data

@@ -14,13 +14,19 @@ from tests.flows.intake.documents import BITCOIN, SAMPLES, read, sample
 EXPECTED = {
     "asff-imported-event.json": ["Backdoor:EC2/C&CActivity.B"],
     "attack-sequence.json": ["AttackSequence:EC2/CompromisedInstanceGroup"],
+    "cloudwatch-alarm-event.json": ["CloudWatch/shop-web-cpu"],
+    "cloudwatch-alarm-notification.json": ["CloudWatch/shop-web-cpu"],
+    "config-compliance-change.json": ["Config/s3-bucket-public-read-prohibited"],
     "eventbridge-backdoor-ec2-cactivity.json": ["Backdoor:EC2/C&CActivity.B"],
     "eventbridge-cryptocurrency-ec2-bitcointool.json": ["CryptoCurrency:EC2/BitcoinTool.B"],
     "getfindings-response.json": [
         "CryptoCurrency:EC2/BitcoinTool.B",
         "CredentialAccess:IAMUser/AnomalousBehavior",
     ],
+    "health-credentials-exposed.json": ["Health/AWS_RISK_CREDENTIALS_EXPOSED"],
     "iam-anomalous.json": ["CredentialAccess:IAMUser/AnomalousBehavior"],
+    "inspector-network-reachability.json": ["Inspector/NETWORK_REACHABILITY"],
+    "inspector-package-vulnerability.json": ["Inspector/PACKAGE_VULNERABILITY"],
     "s3-export.jsonl": [
         "Backdoor:EC2/C&CActivity.B",
         "UnauthorizedAccess:EC2/SSHBruteForce",
@@ -28,6 +34,7 @@ EXPECTED = {
         "Backdoor:EC2/C&CActivity.B",
     ],
     "sample-finding.json": ["Backdoor:EC2/C&CActivity.B"],
+    "securityhub-custom-action.json": ["Backdoor:EC2/C&CActivity.B"],
     "ssh-bruteforce-target.json": ["UnauthorizedAccess:EC2/SSHBruteForce"],
 }
 
