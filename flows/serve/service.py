@@ -154,12 +154,16 @@ def _hand(conductor: Conductor, stack: AsyncExitStack, *, workers: bool) -> Hand
 
 def _not_ready(journal: Journal, reader: QueueReader) -> list[str]:
     """Why findings would not be dealt with now; nothing where they would."""
-    reasons = reader.healthy()
+    return [*reader.healthy(), *journal_problems(journal)]
+
+
+def journal_problems(journal: Journal) -> list[str]:
+    """Why nothing can be carried out now; nothing where the journal answers."""
     try:
         journal.last("automatic")
     except ClampdownError as error:
-        reasons = [*reasons, error.what]
-    return reasons
+        return [error.what]
+    return []
 
 
 def _sweeping(sweep: Sweep, metrics: Metrics, serve: ServeSettings) -> Iterator[Periodic]:

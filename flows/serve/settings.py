@@ -19,7 +19,8 @@ class ServeSettings(BaseSettings):
     ``queues`` are the URLs of the SQS queues that findings come from, the most urgent first;
     ``dead_letters`` is the URL of the one to which what can't be understood is sent. An empty
     ``webhook_token`` means that nothing is taken over HTTP. ``sweep_minutes`` is how often GuardDuty
-    is asked for what events have lost, 0 for never. ``incidents_at_once`` bounds how many incidents
+    is asked for what events have lost, 0 for never. ``worker_port`` is where a worker answers for its
+    health and its figures, None for nowhere. ``incidents_at_once`` bounds how many incidents
     are being contained side by side; those that wait for people or for AWS don't count.
     """
 
@@ -32,6 +33,7 @@ class ServeSettings(BaseSettings):
     webhook_token: SecretStr = SecretStr("")
     host: str = "127.0.0.1"
     port: int = Field(default=8809, ge=0, le=65_535)
+    worker_port: int | None = Field(default=None, ge=0, le=65_535)
     sweep_minutes: int = Field(default=5, ge=0, le=1_440)
     incidents_at_once: int = Field(default=8, ge=1, le=64)
 
@@ -45,7 +47,7 @@ class ServeSettings(BaseSettings):
     @field_validator("webhook_token")
     @classmethod
     def _long_enough(cls, token: SecretStr) -> SecretStr:
-        if 0 < len(token.get_secret_value().strip()) < _SHORTEST_TOKEN:
+        if token.get_secret_value() and len(token.get_secret_value().strip()) < _SHORTEST_TOKEN:
             raise ValueError(f"must have at least {_SHORTEST_TOKEN} characters")
         return token
 

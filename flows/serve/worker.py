@@ -8,11 +8,14 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from flows.conductor import Conductor
 from flows.prefect_server import embed_prefect
+from flows.serve.http import http_app, serve_http
+from flows.serve.metrics import Metrics
 from flows.serve.periodic import Periodic
-from flows.serve.service import end
+from flows.serve.service import end, journal_problems
 from flows.serve.settings import ServeSettings
 from flows.serve.watch import LOOK_EVERY, Watch
 from flows.settings import Settings
@@ -43,8 +46,19 @@ async def worker(
     embed_prefect(settings.prefect_home)
     async with AsyncExitStack() as stack:
         journal = await stack.enter_async_context(threads_and_journal(settings))
+        metrics = Metrics()
+        stack.enter_context(journal.heard_by(metrics.hear))
         conductor = Conductor(settings, playbooks, journal, at_once=serve.incidents_at_once)
         stack.push_async_callback(end, conductor)
+        if serve.worker_port is not None:
+            app = http_app(
+                ready=partial(journal_problems, journal),
+                take=None,
+                webhook_token="",
+                slack=None,
+                metrics=metrics,
+            )
+            await stack.enter_async_context(serve_http(app, serve.host, serve.worker_port))
         await asyncio.to_thread(conductor.warm_up)
         # This imports Prefect, which takes a second.
         from flows.handing_over import WorkerLines
