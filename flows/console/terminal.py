@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from typing import TextIO
@@ -18,6 +19,14 @@ def console(out: TextIO | None = None) -> Console:
     file = out or sys.stdout
     width = None if file.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
     return Console(file=file, width=width, highlight=False, soft_wrap=not file.isatty())
+
+
+def show_warnings() -> None:
+    """Have what a long-lived process warns of shown on standard error."""
+    from rich.logging import RichHandler
+
+    handler = RichHandler(level=logging.WARNING, console=console(sys.stderr), show_path=False)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
 
 
 def table(*columns: str) -> Table:

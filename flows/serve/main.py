@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import signal
 from typing import Any
 
-from rich.logging import RichHandler
-
-from flows.console.terminal import console, shown
+from flows.console.terminal import console, show_warnings, shown
 from flows.serve.service import Service, service
 from flows.serve.settings import ServeSettings
 from flows.serve.worker import require_prefect, worker
@@ -67,12 +64,7 @@ async def run_worker(
 
 
 def _prepare() -> asyncio.Event:
-    logging.basicConfig(
-        level=logging.WARNING,
-        format="%(message)s",
-        handlers=[RichHandler(level=logging.WARNING, show_path=False, rich_tracebacks=False)],
-    )
-    logging.getLogger("flows").setLevel(logging.INFO)
+    show_warnings()
     enough = asyncio.Event()
     loop = asyncio.get_running_loop()
 

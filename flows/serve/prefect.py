@@ -11,7 +11,7 @@ from flows.prefect_server import EmbeddedServer, NoAnswer, embed_prefect, requir
 from flows.serve.periodic import Periodic
 
 _LOOK_EVERY = timedelta(seconds=3)
-_READY = timedelta(seconds=60)
+READY = timedelta(seconds=60)
 _LOG = logging.getLogger(__name__)
 
 
@@ -45,7 +45,7 @@ class PrefectHome:
 
         del respond
         try:
-            require_answer(self.url, _READY)
+            require_answer(self.url, READY)
         except NoAnswer as error:
             _LOG.warning("%s; incidents are contained all the same.", error)
 

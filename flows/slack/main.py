@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import signal
 
-from rich.logging import RichHandler
-
-from flows.console.terminal import console, shown
+from flows.console.terminal import console, show_warnings, shown
 from flows.settings import Settings
 from flows.slack.service import slack_service
 from flows.slack.settings import SlackSettings
@@ -26,9 +23,7 @@ async def serve_slack(
     as_json: bool,
 ) -> None:
     """Serve until SIGINT or SIGTERM. Raises what :func:`slack_service` raises."""
-    logging.basicConfig(
-        level=logging.WARNING, handlers=[RichHandler(level=logging.WARNING, show_path=False)]
-    )
+    show_warnings()
     out = console()
     enough = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):

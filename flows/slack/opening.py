@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from flows.console.terminal import counted
+from flows.incident import KnownFinding
 from flows.slack.actions import ABORT, SHOW_CALLS, SHOW_TIMELINE, START
 from flows.slack.blocks import (
     actions,
@@ -22,7 +26,7 @@ from runbooks.calls import Plan
 
 _PLAN_ROOM = 3_200
 _WARNING_ROOM = 1_000
-_MOST_TARGETS = 6
+_MOST_TARGETS, _MOST_FINDINGS = 6, 4
 # Of GuardDuty's scale (GuardDuty User Guide, "Severity levels for GuardDuty findings").
 _SEVERITIES = ((9.0, "critical"), (7.0, "high"), (4.0, "medium"), (0.0, "low"))
 _STATUS = {
@@ -50,13 +54,13 @@ def opening(told: Told) -> Message:
             [
                 ("Target", _targets(told)),
                 ("Account", "\n".join(dict.fromkeys(map(told.place, incident.targets[:4])))),
-                ("Severity", severity(told)),
+                ("Severity", _worst(told)),
                 ("Owner", safe(", ".join(told.owners()), 200)),
                 ("Asked for by", _requester(told)),
                 ("Opened", when(incident.opened_at)),
             ]
         ),
-        *_finding(told),
+        *_findings(told),
         *_reason(told),
         *_plan(told),
         actions(*_buttons(told)),
@@ -69,12 +73,24 @@ def opening(told: Told) -> Message:
 def status(told: Told) -> str:
     """How the incident stands, in a few words."""
     incident = told.incident
+    if incident.paused:
+        return _paused(told)
     if incident.undoing and not told.is_over:
         return "🔵 Being taken back" if incident.status == "running" else _undo_stopped(told)
     if told.pending and incident.status in ("running", "waiting"):
-        waiting = ", ".join(f"{gate.id} ({gate.needed})" for gate in told.pending)
-        return f"🟡 Waiting for approval: {safe(waiting, 200)}"
+        return f"🟡 Waiting for approval: {_asked(told)}"
     return _STATUS[incident.status]
+
+
+def _paused(told: Told) -> str:
+    """It waits for nobody but the service; what people were asked before is asked still."""
+    what = "The undo is paused" if told.incident.undo_begun else "Paused"
+    asked = f". Still to approve: {_asked(told)}" if told.pending else ""
+    return f"⏸️ {what}: the service is restarting, and goes on by itself{asked}"
+
+
+def _asked(told: Told) -> str:
+    return safe(", ".join(f"{gate.id} ({gate.needed})" for gate in told.pending), 200)
 
 
 def _undo_stopped(told: Told) -> str:
@@ -90,8 +106,20 @@ def severity_words(severity: float) -> str:
 
 def severity(told: Told) -> str:
     """The finding's severity, as a number and a word; empty where there is none."""
-    found = told.finding.get("severity")
+    return severity_of(told.finding)
+
+
+def severity_of(finding: Mapping[str, Any]) -> str:
+    """A finding's severity, as a number and a word; empty where there is none."""
+    found = finding.get("severity")
     return severity_words(float(found)) if isinstance(found, int | float) else ""
+
+
+def _worst(told: Told) -> str:
+    """The severity of the worst of its findings."""
+    found = [known.finding.get("severity") for known in told.incident.findings]
+    numbers = [float(severity) for severity in found if isinstance(severity, int | float)]
+    return severity_words(max(numbers)) if numbers else ""
 
 
 def _targets(told: Told) -> str:
@@ -105,10 +133,12 @@ def _requester(told: Told) -> str:
     return who(incident.requester.id)
 
 
-def _finding(told: Told) -> list[Block]:
-    finding = told.finding
-    if not finding:
+def _findings(told: Told) -> list[Block]:
+    """How many findings there are; the first as it is, the others by their types."""
+    found = told.incident.findings
+    if not found:
         return []
+    finding = found[0].finding
     addresses = [str(address) for address in finding.get("remote_addresses", ())]
     lines = [
         f"{codes([str(finding.get('type', ''))])} {safe(finding.get('title', ''), 300)}".strip(),
@@ -117,7 +147,19 @@ def _finding(told: Told) -> list[Block]:
     ]
     if finding.get("sample"):
         lines.append("It is one of GuardDuty's *sample findings*")
-    return sections("Finding", [line for line in lines if line], 1_200)
+    others = [
+        f"{codes([str(k.finding.get('type', ''))])} {severity_of(k.finding)}" for k in found[1:]
+    ]
+    if others:
+        lines.append(f"Then {some_of(others, _MOST_FINDINGS)}")
+    return sections(_counted(found), [line for line in lines if line], 1_800)
+
+
+def _counted(found: Sequence[KnownFinding]) -> str:
+    resolved = sum(known.resolved for known in found)
+    if len(found) == 1:
+        return "Finding, resolved where it came from" if resolved else "Finding"
+    return f"{len(found)} findings" + (f", {resolved} of them resolved" if resolved else "")
 
 
 def _reason(told: Told) -> list[Block]:

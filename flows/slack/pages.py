@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from flows.console.incident_view import sentence
+from flows.console.sentences import sentence
 from flows.journal.record import Record
 from flows.slack.actions import CALLS_BACK, CALLS_ON, TIMELINE_BACK, TIMELINE_ON, PageValue
 from flows.slack.blocks import actions, button, context, plain_text, section, sections

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from flows.journal.record import Record
 from flows.slack.away import NOBODY_AWAY, Away
+from flows.slack.findings import finding_messages
 from flows.slack.gates import gate_message
 from flows.slack.message import Message
 from flows.slack.nudges import escalated, paged, reminded
@@ -32,7 +33,12 @@ def messages(
     """
     own = [record for record in records if not record.kind.startswith("slack.")]
     told = Told(own, playbooks, now, away)
-    placed = [*_gate_messages(told), *task_messages(told), *closing_messages(told)]
+    placed = [
+        *_gate_messages(told),
+        *finding_messages(told),
+        *task_messages(told),
+        *closing_messages(told),
+    ]
     if (shown := progress(told)) is not None:
         placed.append(shown)
     placed.sort(key=lambda item: item[0])

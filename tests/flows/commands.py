@@ -113,9 +113,13 @@ class Running:
     def alive(self) -> bool:
         return self._process.is_alive()
 
-    def signal(self, number: int) -> None:
+    @property
+    def pid(self) -> int:
         assert self._process.pid is not None
-        os.kill(self._process.pid, number)
+        return self._process.pid
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
 
     def end(self, within: float = _SECONDS) -> Ended:
         """Wait for its end."""

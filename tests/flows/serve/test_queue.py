@@ -20,6 +20,7 @@ import pytest
 from flows.gameday.aws.faults import Fault
 from flows.gameday.aws.server import SimulatedAws
 from flows.journal.errors import JournalUnavailable
+from flows.serve import backlog as backlogs
 from flows.serve import receiving, taking
 from flows.serve.backlog import Backlog, Message
 from flows.serve.queue import Queue, QueueReader
@@ -199,7 +200,6 @@ def test_a_flood_has_more_receivers_and_idleness_one(
     until(lambda: receivers.threads == 1)
     stop.set()
     backlog.close()
-    until(lambda: receivers.threads == 0)
 
 
 def test_deletions_go_in_batches(
@@ -309,8 +309,15 @@ def test_what_a_deletion_leaves_out_is_repeated_and_what_it_refuses_is_not(
 
 
 def test_while_the_journal_is_away_nothing_is_deleted_and_little_is_tried(
-    read: Read, urgent: Mailbox, rest: Mailbox, desk: Desk, simulated_aws: SimulatedAws
+    read: Read,
+    urgent: Mailbox,
+    rest: Mailbox,
+    desk: Desk,
+    simulated_aws: SimulatedAws,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(taking, "_FIRST_PAUSE", timedelta(seconds=0.1))
+    monkeypatch.setattr(taking, "_LONGEST_PAUSE", timedelta(seconds=0.2))
     away = JournalUnavailable("The journal can't be written.")
     desk.failing = lambda body: away
     rest.send(*(finding(2, number) for number in range(50)))
@@ -319,8 +326,8 @@ def test_while_the_journal_is_away_nothing_is_deleted_and_little_is_tried(
     reader = read(urgent, rest)
     until(lambda: reader.undecided() == {"urgent": 1, "rest": 50})
     until(lambda: len(desk.tried) >= 3 * taking.TAKERS)
-    # Two pauses, of 0.25 and 0.5 s at most and half of that at least.
-    assert time.monotonic() - began > 0.37
+    # Two pauses at least, of half of that at least.
+    assert time.monotonic() - began > 0.15
     [trouble] = reader.healthy()
     assert "Findings can't be taken since 20" in trouble
     assert "The journal can't be written." in trouble
@@ -337,7 +344,7 @@ def test_while_the_journal_is_away_nothing_is_deleted_and_little_is_tried(
 def test_what_fails_while_others_succeed_is_given_back_and_comes_later(
     read: Read, rest: Mailbox, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(taking, "_AGAIN_AFTER", (timedelta(seconds=2),))
+    monkeypatch.setattr(taking, "_AGAIN_AFTER", (timedelta(seconds=1),))
     away = AwsUnreachable("ec2 in ap-south-2 can't be reached.")
     desk.failing = lambda body: away if severity_of(body) == 9 else None
     rest.send(finding(9), *(finding(1, number) for number in range(30)))
@@ -431,6 +438,31 @@ def test_a_full_backlog_is_filled_by_the_urgent_queue_alone(
     assert len(desk.taken) == 210
 
 
+def test_a_backlog_is_full_as_well_when_its_messages_are_large(
+    settings: Settings, rest: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backlogs, "_MOST_BYTES", 100)
+    backlog = Backlog()
+    messages = [_message(rest.queue, "1", body=b"x" * 60), _message(rest.queue, "2", b"x" * 50)]
+    assert backlog.expect(most_urgent=False)
+    assert backlog.put(messages)
+    assert not backlog.has_room(most_urgent=False)
+    assert backlog.has_room(most_urgent=True)
+    backlog.decided(messages[0])
+    assert backlog.has_room(most_urgent=False)
+
+
+def test_a_queue_that_gives_no_answer_is_said(
+    read: Read, rest: Mailbox, simulated_aws: SimulatedAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiving, "_HANGS", timedelta(seconds=0.2))
+    simulated_aws.fault(
+        Fault(service="sqs", operation="ReceiveMessage", effect="latency", seconds=1)
+    )
+    reader = read(rest)
+    until(lambda: any("has given no answer for" in trouble for trouble in reader.healthy()))
+
+
 # At the end
 
 
@@ -492,7 +524,7 @@ def take(body, via):
     time.sleep(0.05)
 
 reader = QueueReader(
-    [Queue.read(url, settings)], settings, take, lambda body: 1.0, received_for=timedelta(seconds=2)
+    [Queue.read(url, settings)], settings, take, lambda body: 1.0, received_for=timedelta(seconds=1)
 )
 reader.start()
 time.sleep(60)
@@ -548,12 +580,12 @@ def _log() -> SparingLog:
     return SparingLog(logging.getLogger("tests"))
 
 
-def _message(queue: Queue, receipt: str) -> Message:
+def _message(queue: Queue, receipt: str, body: bytes = b"{}") -> Message:
     return Message(
         queue=queue,
         id=f"id-{receipt}",
         receipt=receipt,
-        body=b"{}",
+        body=body,
         sent_at=0,
         received=1,
         severity=1.0,

@@ -4,99 +4,15 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import pytest
 
 from flows.gameday.aws.server import SimulatedAws
-from flows.incident import Incident, fold
-from flows.journal.journal import Journal
-from tests.flows.commands import Commands, Running, on_change, until
-from tests.flows.guardduty import GuardDuty
+from tests.flows.commands import on_change, until
+from tests.flows.serve.office import ROUTES, UNGATED, Office
 from tests.runbooks.stage import Stage
-
-TOKEN = "t" * 40
-ROUTES = [
-    {
-        "match": {"type": ["Backdoor:EC2/*"], "severity": ">= 7", "resource_role": "ACTOR"},
-        "playbook": "contain",
-        "mode": "automatic",
-    }
-]
-
-
-class Office:
-    """A service with a queue behind EventBridge, and a look into its journal."""
-
-    def __init__(self, directory: Path, stage: Stage) -> None:
-        self.stage = stage
-        self.clampdown = Commands(directory, stage)
-        self.guardduty = GuardDuty(stage.aws, stage.world)
-        dead = self.guardduty.sqs.create_queue(QueueName="dead")["QueueUrl"]
-        self.dead = dead
-        self.clampdown.environment |= {
-            "CLAMPDOWN_QUEUES": self.guardduty.queue,
-            "CLAMPDOWN_DEAD_LETTERS": dead,
-            "CLAMPDOWN_PORT": "0",
-            "CLAMPDOWN_WEBHOOK_TOKEN": TOKEN,
-            "CLAMPDOWN_SWEEP_MINUTES": "0",
-        }
-        self.clampdown.write_playbooks(routes=ROUTES)
-
-    @contextmanager
-    def serving(self, *more: str, **environment: str) -> Iterator[Serving]:
-        arguments = ("serve", "--json", "--without-prefect", *more)
-        with self.clampdown.start(*arguments, **environment) as running:
-            yield Serving(running, json.loads(running.says("}\n")))
-
-    def incidents(self) -> list[Incident]:
-        url = self.clampdown.environment.get("CLAMPDOWN_JOURNAL")
-        path = self.clampdown.home / "journal.db"
-        if not url and not path.exists():
-            return []
-        journal = Journal.open(url or f"sqlite:///{path}")
-        try:
-            chains = journal.chains_with("incident.opened")
-            return [fold(journal.records(chain)) for chain in chains]
-        finally:
-            journal.close()
-
-    def statuses(self) -> list[str]:
-        return [incident.status for incident in self.incidents()]
-
-
-class Serving:
-    """A running service, and what it says over HTTP."""
-
-    def __init__(self, running: Running, said: dict[str, Any]) -> None:
-        self.running = running
-        self.said = said
-
-    def get(self, path: str) -> tuple[int, str]:
-        return self._ask(Request(self.said["address"] + path))
-
-    def post(self, document: bytes, token: str = TOKEN) -> tuple[int, str]:
-        request = Request(self.said["address"] + "/findings", data=document, method="POST")
-        request.add_header("Authorization", f"Bearer {token}")
-        return self._ask(request)
-
-    def _ask(self, request: Request) -> tuple[int, str]:
-        try:
-            with urlopen(request, timeout=20) as answer:
-                return answer.status, answer.read().decode()
-        except HTTPError as error:
-            return error.code, error.read().decode()
-
-    def stop(self) -> None:
-        self.running.signal(signal.SIGTERM)
-        ended = self.running.end()
-        assert ended.code == 0, ended
-        assert "Traceback" not in ended.err
 
 
 @pytest.fixture
@@ -139,7 +55,7 @@ def test_what_is_not_understood_is_in_the_dead_letters_and_the_queue_goes_on(
             send(QueueUrl=office.guardduty.queue, MessageBody=body)
         office.guardduty.find()
         until(lambda: len(office.incidents()) == 1, "the finding behind them")
-        until(lambda: _waiting(office, office.dead) == 3, "three dead letters")
+        until(lambda: office.waiting_in(office.dead) == 3, "three dead letters")
         service.stop()
     assert office.guardduty.events() == []
 
@@ -172,7 +88,7 @@ def test_stopped_in_the_middle_it_goes_on_by_itself_when_it_is_back(office: Offi
 def test_killed_in_the_middle_it_goes_on_and_nothing_is_done_twice(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    office.clampdown.write_playbooks(routes=ROUTES, playbooks={"contain": _ungated()})
+    office.clampdown.write_playbooks(routes=ROUTES, playbooks=UNGATED)
     killed: list[str] = []
     with office.serving() as service:
 
@@ -188,11 +104,7 @@ def test_killed_in_the_middle_it_goes_on_and_nothing_is_done_twice(
     with office.serving() as service:
         until(lambda: office.statuses() == ["contained"], "the containment")
         service.stop()
-    made = [
-        (call.operation, json.dumps(call.parameters, default=str, sort_keys=True))
-        for call in office.stage.aws.calls
-        if call.changes and call.service == "ec2"
-    ]
+    made = office.changes()
     assert {"CreateSecurityGroup", "ModifyNetworkInterfaceAttribute"} <= {name for name, _ in made}
     assert len(made) == len(set(made))
 
@@ -210,25 +122,5 @@ def test_a_flood_keeps_nothing_critical_waiting(office: Office) -> None:
     office.guardduty.find(severity=9.0)
     with office.serving() as service:
         until(lambda: bool(office.incidents()), "the critical one")
-        until(lambda: _waiting(office, queue) == 0, "the flood's end")
+        until(lambda: office.waiting_in(queue) == 0, "the flood's end")
         service.stop()
-
-
-def _ungated() -> dict[str, Any]:
-    return {
-        "title": "Contain without asking",
-        "target": "ec2.instance",
-        "steps": [
-            {
-                "approve": {"id": "contain", "by": "oncall"},
-                "when": "account.environment == 'another'",
-            },
-            {"step": "ec2.isolate"},
-        ],
-    }
-
-
-def _waiting(office: Office, queue: str) -> int:
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-    answer = office.guardduty.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)
-    return sum(int(answer["Attributes"][name]) for name in names)
