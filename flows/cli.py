@@ -267,11 +267,14 @@ def status(incident: IncidentId, playbooks: PlaybooksFile = None, as_json: AsJso
 def timeline(
     incident: IncidentId, playbooks: PlaybooksFile = None, as_json: AsJson = False
 ) -> None:
-    """Show everything that happened in an incident, record by record."""
+    """Show everything that happened in an incident, record by record; or in another chain of the
+    journal: automatic, sweep, dead-letters, slack, fnd-…."""
     responder = _responder(playbooks, None, None)
-    responder.incident(incident)
     records = responder.journal.records(incident)
-    from flows.console.incident_view import sentence, show_timeline
+    if not records:
+        raise InvalidInput("There is no such incident.", advice="`clampdown incidents` lists them.")
+    from flows.console.incident_view import show_timeline
+    from flows.console.sentences import sentence
 
     if as_json:
         from flows.documents import record_document
@@ -401,6 +404,7 @@ def permissions(
     as_json: AsJson = False,
 ) -> None:
     """Print the least-privilege IAM policy that a playbook needs."""
+    from flows.intake.fetch import READS
     from runbooks.permissions import MANAGED_POLICY_CHARACTERS, characters_of, policy_for
     from runbooks.registry import STEPS
 
@@ -410,7 +414,8 @@ def permissions(
     # The policy is a JSON document either way.
     del as_json
     own_roles = [account.role for account in loaded.accounts.values() if account.role]
-    policy = policy_for(steps.values(), own_roles)
+    # One playbook is what people run; the whole of it is what the service does.
+    policy = policy_for(steps.values(), own_roles, finding_reads=() if playbook else READS)
     _print_json(policy)
     if (length := characters_of(policy)) > MANAGED_POLICY_CHARACTERS:
         _say(
@@ -645,15 +650,19 @@ def journal_verify(
     as_json: AsJson = False,
 ) -> None:
     """Check every record's hash and link; name what was edited, removed, reordered or inserted."""
+    from flows.incident import is_incident
     from flows.journal.journal import Journal
     from flows.journal.verify import verify
 
     checked = verify(Journal.open(_settings(playbooks).journal_url), incident)
+    incidents = sum(map(is_incident, checked.good))
+    others = len(checked.good) - incidents
     if as_json:
         _print_json(
             {
                 "ok": checked.ok,
-                "incidents": checked.incidents,
+                "incidents": incidents,
+                "other_chains": others,
                 "records": checked.records,
                 "problems": [
                     {"incident": p.incident, "seq": p.seq, "kind": p.kind, "message": p.message}
@@ -667,7 +676,8 @@ def journal_verify(
                 f"{problem.incident} record {problem.seq}: {problem.kind}: {problem.message}"
             )
         verdict = "the journal is whole" if checked.ok else "THE JOURNAL FAILS VERIFICATION"
-        typer.echo(f"{checked.records} records of {checked.incidents} incident(s): {verdict}.")
+        chains = f"{incidents} incident(s)" + (f" and {others} other chain(s)" if others else "")
+        typer.echo(f"{checked.records} records of {chains}: {verdict}.")
     if not checked.ok:
         raise typer.Exit(TAMPERED)
 
@@ -687,7 +697,7 @@ def journal_export(
     if form not in {"jsonl", "csv"}:
         raise InvalidInput(f"--format {form!r} is not known.", advice="It is jsonl or csv.")
     journal = Journal.open(_settings(playbooks).journal_url)
-    if incident and all(head.incident != incident for head in journal.incidents()):
+    if incident and journal.last(incident) is None:
         raise InvalidInput(
             f"There is no incident {incident}.", advice="`clampdown incidents` lists them."
         )

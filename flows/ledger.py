@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flows.approvals import SYSTEM
 from flows.incident import ref_to_json
+from flows.journal.errors import JournalUnavailable
 from flows.journal.journal import Journal
 from flows.journal.record import Actor, Record
 from runbooks.aws import Progress
@@ -24,7 +26,10 @@ _NO_LONGER_SHOWN = (OSError, ValueError)
 
 
 class Recorder:
-    """Appends an incident's records, and lets whoever shows them know."""
+    """Appends an incident's records, and lets whoever shows them know.
+
+    ``lost`` is whether one could not be written.
+    """
 
     def __init__(
         self,
@@ -43,10 +48,15 @@ class Recorder:
         self._heard = known[-1].seq if known else 0
         self._own: set[int] = set()
         self._aborted: Record | None = None
+        self.lost = False
 
     def append(self, kind: str, body: Mapping[str, Any], actor: Actor = SYSTEM) -> Record:
         with self._lock:
-            record = self.journal.append(self.incident, kind, body, actor)
+            try:
+                record = self.journal.append(self.incident, kind, body, actor)
+            except JournalUnavailable:
+                self.lost = True
+                raise
             self._own.add(record.seq)
         self._tell(record)
         return record
@@ -127,11 +137,17 @@ class JournalLedger:
         try:
             # Looked at again now that the intent has its place: no abort before it is missed.
             self._refuse_if_aborted(change)
-        except Interrupted as interrupted:
-            self.failed(number, interrupted)
+            self.require_right()
+        except (Interrupted, JournalUnavailable) as unsent:
+            # Who has lost the right can't write that either; whoever has it now looks at AWS.
+            with suppress(JournalUnavailable):
+                self.failed(number, unsent)
             raise
         self.changes += 1
         return number
+
+    def require_right(self) -> None:
+        self._recorder.journal.require_held(self._recorder.incident)
 
     def _refuse_if_aborted(self, change: Change) -> None:
         if (abort := self._recorder.overhear()) is not None:

@@ -23,11 +23,10 @@ def owners_by(tags: Iterable[Mapping[str, str]], keys: Sequence[str]) -> list[st
 
 def team_of(playbooks: Playbooks, tags: Iterable[Mapping[str, str]]) -> Team | None:
     """The team of playbooks.yaml to which all resources belong; None where there is not just one."""
-    resources = list(tags)
-    owners = owners_by(resources, playbooks.owner_tags)
-    if len(owners) != 1 or len(owners_by(resources[:1], playbooks.owner_tags)) != 1:
+    named = [owners_by([resource], playbooks.owner_tags) for resource in tags]
+    if not named or not named[0] or any(owners != named[0] for owners in named):
         return None
-    return playbooks.teams.get(owners[0])
+    return playbooks.teams.get(named[0][0])
 
 
 def decided_by_owner(playbook: Playbook, team: Team | None) -> Playbook:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from flows.incident import Incident, fold, is_incident, new_incident_id
 from flows.incident_index import IncidentIndex
 from flows.intake.finding import Finding
 from flows.intake.route import Decision, Routed, Unrouted, choose, severity_holds
-from flows.journal.errors import IncidentHeld, JournalTampered
+from flows.journal.errors import IncidentHeld, JournalTampered, JournalUnavailable
 from flows.journal.journal import Journal
 from flows.journal.record import Actor
 from flows.journal.verify import verify
@@ -62,8 +61,7 @@ _TURNING_POINTS = {
 }
 # How long Prefect is given to show a run that is over.
 SHOWN_WITHIN = timedelta(seconds=20)
-_OPENING_SECONDS = 30.0
-_OPENING_POLL = 0.05
+_OPENING = timedelta(seconds=30)
 
 
 @dataclass(frozen=True)
@@ -613,16 +611,15 @@ class Responder:
     @contextmanager
     def _opening(self) -> Iterator[None]:
         """One at a time, on whichever machine: two findings never open two incidents of a target."""
-        deadline = time.monotonic() + _OPENING_SECONDS
-        with ExitStack() as held:
-            while True:
-                try:
-                    held.enter_context(self.journal.hold("opening"))
-                    break
-                except IncidentHeld:
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(_OPENING_POLL)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self.journal.hold("opening", wait=_OPENING))
+            except IncidentHeld as held:
+                # It says nothing about the finding, which is to be kept: no refusal.
+                raise JournalUnavailable(
+                    f"No incident could be opened for {_OPENING.total_seconds():.0f} s: {held.what}",
+                    advice="One process at a time opens incidents. End that one if it hangs.",
+                ) from held
             yield
 
     def _carry_out(

@@ -146,6 +146,9 @@ class Ledger(Protocol):
     def intend(self, change: Change) -> int:
         """Write the intent durably and return its number. Raises where it can't be written."""
 
+    def require_right(self) -> None:
+        """Raise where this process has lost the right to carry the incident out."""
+
     def done(self, intent: int, request_id: str, identifiers: Mapping[str, Any]) -> None: ...
 
     def accepted(self, intent: int, request_id: str, code: str) -> None:
@@ -578,6 +581,8 @@ class LiveAws(Aws):
         # With each try, because the session may be another one by then.
         client = self._client(call)
         self.connections.require_account(self.account, self.region, f"{call.action} was not sent.")
+        # Last of all: this process may have been stopped, and another one gone on, since the intent.
+        self._ledger.require_right()
         return getattr(client, call.operation)(**call.params)
 
     def _fresh(self, error: AwsRefused) -> bool:

@@ -132,12 +132,18 @@ def actions_of(steps: Iterable[type[AnyStep]]) -> list[str]:
     return sorted({action for step in steps for action in (*_reads(step), *_changes(step))})
 
 
-def policy_for(steps: Iterable[type[AnyStep]], own_roles: Iterable[str] = ()) -> dict[str, Any]:
+def policy_for(
+    steps: Iterable[type[AnyStep]],
+    own_roles: Iterable[str] = (),
+    *,
+    finding_reads: Iterable[str] = (),
+) -> dict[str, Any]:
     """The least-privilege IAM policy for the role that carries the steps out, and undoes them.
 
     It is the same for the same steps in any order. ``own_roles`` are the ARNs of the roles with
     which Clampdown acts: roles of those names it may then never change. Without any, it is
-    ``clampdown``.
+    ``clampdown``. ``finding_reads`` are the actions by which a service confirms and looks for
+    findings.
     """
     allowed: dict[str, set[str]] = {}
     limits: dict[str, Limit] = {}
@@ -149,6 +155,8 @@ def policy_for(steps: Iterable[type[AnyStep]], own_roles: Iterable[str] = ()) ->
             allowed.setdefault(limit.sid, set()).add(action)
     first_reads = sorted(limits, key=lambda sid: (sid != _READ.sid, sid))
     statements = [limits[sid].allow(allowed[sid]) for sid in first_reads]
+    if reads := sorted(finding_reads):
+        statements.append(Limit("ReadFindings").allow(reads))
     if {_OWN_ROLES.sid, _ANY_ROLE.sid} & set(limits):
         statements.append(_never_itself(own_roles))
     return {"Version": "2012-10-17", "Statement": statements}

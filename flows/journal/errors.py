@@ -18,6 +18,14 @@ class IncidentHeld(Refused):
 
     exit_code = 1
 
+    @classmethod
+    def by(cls, incident: str, holder: str, more: str = "") -> IncidentHeld:
+        """The refusal that names the holder, and says ``more`` about it."""
+        return cls(
+            f"{incident} is being carried out by {holder}{more}.",
+            advice=f"`clampdown timeline {incident}` shows how far it is.",
+        )
+
 
 class SecretInRecord(ClampdownError):
     """A record would have held a secret; it was not written."""

@@ -7,7 +7,8 @@ import json
 from collections.abc import Iterator
 from typing import Any, Literal, TextIO
 
-from flows.journal.journal import Journal, records_table
+from flows.journal.journal import Journal
+from flows.journal.schema import records_table
 
 _FIELDS = tuple(column.name for column in records_table.columns)
 # OWASP's list, with the full-width forms, which some spreadsheets take for the ASCII ones.

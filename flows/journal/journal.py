@@ -6,9 +6,7 @@ it to others; but the proof is the chain (:mod:`flows.journal.verify`), not the 
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import threading
 import time
 import weakref
@@ -18,12 +16,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from filelock import FileLock
 from sqlalchemy.engine import Connection, Engine
 
+from flows.journal import queries
+from flows.journal.database import (
+    database,
+    open_postgres,
+    open_postgres_sessions,
+    open_sqlite,
+    reason,
+)
 from flows.journal.errors import (
     HeadMoved,
     IncidentHeld,
@@ -31,7 +37,8 @@ from flows.journal.errors import (
     JournalTampered,
     JournalUnavailable,
 )
-from flows.journal.leases import hold_file, lock_in_postgres, unlock_in_postgres
+from flows.journal.file_locks import is_locked, lock_file
+from flows.journal.leases import SILENCE, Heartbeat, Lease, holder_of, this_process
 from flows.journal.record import (
     GENESIS,
     Actor,
@@ -43,58 +50,22 @@ from flows.journal.record import (
     time_from,
     time_text,
 )
+from flows.journal.schema import (
+    POSTGRES_TRIGGERS,
+    SCHEMA_VERSION,
+    SQLITE_TRIGGERS,
+    metadata,
+    records_table,
+    schema_table,
+)
 
-SCHEMA_VERSION = 1
-_BUSY = timedelta(seconds=30)
 _POLL_SECONDS = 0.2
-# How long PostgreSQL, or the network before it, may give no answer. By libpq's defaults that is
-# without limit: a containment would hang instead of failing.
-_POSTGRES_PATIENCE: dict[str, int] = {
-    "connect_timeout": 10,
-    "tcp_user_timeout": 30_000,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-}
-
-_metadata = sa.MetaData()
-records_table = sa.Table(
-    "records",
-    _metadata,
-    sa.Column("incident", sa.Text, primary_key=True),
-    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("at", sa.Text, nullable=False),
-    sa.Column("kind", sa.Text, nullable=False),
-    sa.Column("actor_kind", sa.Text, nullable=False),
-    sa.Column("actor_id", sa.Text, nullable=False),
-    sa.Column("actor_via", sa.Text, nullable=False),
-    sa.Column("body", sa.Text, nullable=False),
-    sa.Column("prev_hash", sa.Text, nullable=False),
-    sa.Column("hash", sa.Text, nullable=False),
-    sa.Index("records_by_kind", "kind", "at"),
-)
-_schema_table = sa.Table("journal_schema", _metadata, sa.Column("version", sa.Integer))
-
-_SQLITE_TRIGGERS = (
-    "CREATE TRIGGER IF NOT EXISTS records_no_update BEFORE UPDATE ON records"
-    " BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END",
-    "CREATE TRIGGER IF NOT EXISTS records_no_delete BEFORE DELETE ON records"
-    " BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END",
-    # INSERT OR REPLACE deletes without firing delete triggers (SQLite, "recursive_triggers").
-    "CREATE TRIGGER IF NOT EXISTS records_no_replace BEFORE INSERT ON records"
-    " WHEN EXISTS (SELECT 1 FROM records WHERE incident = NEW.incident AND seq = NEW.seq)"
-    " BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END",
-)
-_POSTGRES_TRIGGERS = (
-    "CREATE OR REPLACE FUNCTION records_append_only() RETURNS trigger LANGUAGE plpgsql AS"
-    " $$ BEGIN RAISE EXCEPTION 'the journal is append-only'; END $$",
-    "CREATE OR REPLACE TRIGGER records_no_change BEFORE UPDATE OR DELETE ON records"
-    " FOR EACH ROW EXECUTE FUNCTION records_append_only()",
-    "CREATE OR REPLACE TRIGGER records_no_truncate BEFORE TRUNCATE ON records"
-    " FOR EACH STATEMENT EXECUTE FUNCTION records_append_only()",
-)
+_HELD_POLL_SECONDS = 0.05
 # Any number will do, as long as every Clampdown takes the same while it makes the tables.
 _MAKING = 0x636C616D70
+
+
+Taken = TypeVar("Taken")
 
 
 @dataclass(frozen=True)
@@ -124,7 +95,16 @@ class Journal:
         self._heads: dict[str, _Head] = {}
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
-        self._leases: dict[str, Connection] = {}
+        self._holding: dict[str, threading.Lock] = {}
+        self._leases: dict[str, Lease] = {}
+        self._heartbeat = Heartbeat()
+        self._sessions = (
+            open_postgres_sessions(engine.url, this_process(), SILENCE)
+            if lock_directory is None
+            else None
+        )
+        # The databases' names for the order of code points.
+        self._collation = "C" if lock_directory is None else "BINARY"
         self._listeners: list[Callable[[Record], None]] = []
         self._local = threading.local()
         self._of_threads: weakref.WeakSet[Connection] = weakref.WeakSet()
@@ -138,12 +118,14 @@ class Journal:
 
         Raises JournalUnavailable, JournalNewer.
         """
-        parsed = _database(url)
+        parsed = database(url)
         if parsed.get_backend_name() == "sqlite":
-            engine, directory = _open_sqlite(Path(parsed.database or ""))
+            engine, directory = open_sqlite(Path(parsed.database or ""))
         else:
-            engine, directory = _open_postgres(parsed), None
-        journal = cls(engine, parsed.render_as_string(hide_password=True), directory)
+            engine, directory = open_postgres(parsed), None
+        # libpq takes a password among the options as well.
+        shown = parsed.set(query={}).render_as_string(hide_password=True)
+        journal = cls(engine, shown, directory)
         with journal._explained("open"):
             journal._create()
         return journal
@@ -207,79 +189,32 @@ class Journal:
 
     def records(self, incident: str, after_seq: int = 0) -> list[Record]:
         """An incident's records in order, those after ``after_seq``."""
-        t = records_table.c
-        query = (
-            sa.select(records_table)
-            .where(t.incident == incident, t.seq > after_seq)
-            .order_by(t.seq)
-        )
-        return [_record(row) for row in self._read(query)]
+        return [_record(row) for row in self._read(queries.records(incident, after_seq))]
 
-    def incidents(self) -> list[IncidentHead]:
-        """All incidents in the order in which they were opened."""
-        t = records_table.c
-        ends = (
-            sa.select(
-                t.incident,
-                sa.func.max(t.seq).label("seq"),
-                sa.func.min(t.at).label("first"),
-                sa.func.max(t.at).label("last"),
-            )
-            .group_by(t.incident)
-            .subquery()
-        )
-        query = (
-            sa.select(t.incident, ends.c.first, ends.c.last, t.seq, t.hash)
-            .join(ends, (ends.c.incident == t.incident) & (ends.c.seq == t.seq))
-            .order_by(ends.c.first)
-        )
-        return [_head(row) for row in self._read(query)]
+    def last(self, incident: str) -> Record | None:
+        """An incident's newest record; None where it has none."""
+        rows = self._read(queries.last(incident))
+        return _record(rows[0]) if rows else None
+
+    def incidents(self, prefix: str = "") -> list[IncidentHead]:
+        """The chains that begin so, in the order in which they were opened."""
+        return [_head(row) for row in self._read(queries.heads(prefix, self._collation))]
 
     def find(self, *, kind: str, since: datetime | None = None) -> Iterator[Record]:
         """Records of a kind over all incidents, the oldest first."""
-        t = records_table.c
-        query = sa.select(records_table).where(t.kind == kind).order_by(t.at, t.seq)
+        query = queries.of_kind(kind)
         if since is not None:
-            query = query.where(t.at >= time_text(since))
+            query = query.where(records_table.c.at >= time_text(since))
         yield from map(_record, self._read(query))
 
     def chains_with(self, kind: str) -> list[str]:
         """The chains that have a record of a kind, the oldest such record first."""
-        t = records_table.c
-        first = sa.func.min(t.at)
-        query = sa.select(t.incident).where(t.kind == kind).group_by(t.incident).order_by(first)
-        return [row[0] for row in self._read(query)]
+        return [row[0] for row in self._read(queries.chains_with(kind))]
 
     def last_of(self, kinds: Collection[str], prefix: str = "inc-") -> list[Record]:
-        """Of each chain whose name begins so, the newest record among those kinds."""
-        t = records_table.c
-        newest = (
-            sa.select(t.incident, sa.func.max(t.seq).label("seq"))
-            .where(t.kind.in_(kinds), *_begins(t.incident, prefix))
-            .group_by(t.incident)
-            .subquery()
-        )
-        query = sa.select(records_table).join(
-            newest, (newest.c.incident == t.incident) & (newest.c.seq == t.seq)
-        )
+        """Of each chain that begins so, the newest record among those kinds, the oldest first."""
+        query = queries.last_of(kinds, prefix, self._collation)
         return [_record(row) for row in self._read(query)]
-
-    def last(self, incident: str) -> Record | None:
-        """A chain's newest record; None where it has none."""
-        t = records_table.c
-        query = (
-            sa.select(records_table).where(t.incident == incident).order_by(t.seq.desc()).limit(1)
-        )
-        found = self._read(query)
-        return _record(found[0]) if found else None
-
-    def is_held(self, incident: str) -> bool:
-        """Whether any process has the right to carry an incident out now."""
-        try:
-            with self.hold(incident):
-                return False
-        except IncidentHeld:
-            return True
 
     def wait(self, incident: str, after_seq: int, timeout: timedelta) -> list[Record]:
         """The records after ``after_seq``, as soon as there are any; none after ``timeout``."""
@@ -304,33 +239,43 @@ class Journal:
             self._listeners.remove(listener)
 
     @contextmanager
-    def hold(self, incident: str) -> Iterator[None]:
+    def hold(self, incident: str, wait: timedelta = timedelta(0)) -> Iterator[None]:
         """The right to carry an incident out; it dies with the process.
 
         In PostgreSQL the right belongs to a session. While it is held, this journal appends to the
         incident through that session only: whoever has lost the right can't write a record, and
-        therefore change anything.
+        therefore change anything. Who shows no sign of life for 15 s loses it to whoever wants it.
 
-        Raises IncidentHeld where another process has it, JournalUnavailable.
+        ``wait`` is for how long another thread or process that has it is waited for.
+
+        Raises IncidentHeld where another has it, JournalUnavailable.
         """
-        if self._lock_directory is not None:
-            with hold_file(self._lock_directory, incident):
-                yield
-            return
-        with self._explained("lock"):
-            session = _open_postgres(self._engine.url, sa.pool.NullPool).connect()
-            try:
-                lock_in_postgres(session, incident)
-            except BaseException:
-                session.close()
-                raise
-        self._leases[incident] = session
+        deadline = time.monotonic() + wait.total_seconds()
+        with self._lock:
+            own = self._holding.setdefault(incident, threading.Lock())
+        if not own.acquire(timeout=wait.total_seconds()):
+            raise IncidentHeld.by(incident, this_process())
         try:
-            yield
+            with self._held(incident, deadline):
+                yield
         finally:
-            with self._lock_of(incident):
-                del self._leases[incident]
-                unlock_in_postgres(session, incident)
+            own.release()
+
+    def is_held(self, incident: str) -> bool:
+        """Whether any process has the right to carry an incident out now; a stalled one has not."""
+        if self._lock_directory is not None:
+            return is_locked(self._lock_directory, incident)
+        with self._explained("read"), self._connection() as connection:
+            holder = holder_of(connection, incident)
+        return holder is not None and not holder.stalled
+
+    def require_held(self, incident: str) -> None:
+        """Raise JournalUnavailable where this process may have lost the right that it has taken.
+
+        To be asked right before each change: it costs nothing. A lock on a file is not lost.
+        """
+        if (lease := self._leases.get(incident)) is not None:
+            lease.require_current()
 
     def rows(self, incident: str | None = None) -> Iterator[tuple[Any, ...]]:
         """The stored rows as they are, for verification, by incident and seq."""
@@ -351,10 +296,41 @@ class Journal:
                 yield from map(tuple, chunk)
 
     def close(self) -> None:
-        """End every connection, those of other threads too."""
+        """End every connection, those of other threads too, but not those of what is held."""
+        self._heartbeat.stop()
         for connection in list(self._of_threads):
             connection.close()
         self._engine.dispose()
+
+    @contextmanager
+    def _held(self, incident: str, deadline: float) -> Iterator[None]:
+        """Have the right, in this thread of this process."""
+        if self._sessions is None:
+            directory = self._lock_directory
+            assert directory is not None
+            lock = _by(deadline, lambda: lock_file(directory, incident, this_process()))
+            try:
+                yield
+            finally:
+                lock.release()
+            return
+        busy = self._lock_of(incident)
+        with self._explained("lock"):
+            session = self._sessions.connect()
+            try:
+                lease = _by(deadline, lambda: Lease(session, incident, busy))
+            except BaseException:
+                session.close()
+                raise
+        self._leases[incident] = lease
+        self._heartbeat.add(lease)
+        try:
+            yield
+        finally:
+            self._heartbeat.remove(lease)
+            with busy:
+                del self._leases[incident]
+                lease.give_back()
 
     def _lock_of(self, incident: str) -> threading.Lock:
         with self._lock:
@@ -364,14 +340,8 @@ class Journal:
     def _connection(self, incident: str = "") -> Iterator[Connection]:
         """SQLite: one for each thread. PostgreSQL: the incident's lease, or one out of the pool."""
         if (lease := self._leases.get(incident)) is not None:
-            if lease.invalidated:
-                raise JournalUnavailable(
-                    f"The right to carry {incident} out was lost: its session with {self._url} has "
-                    "ended, and another process may have taken over.",
-                    advice=f"Nothing more is changed by this one; `clampdown timeline {incident}` "
-                    "shows how far it is.",
-                )
-            yield lease
+            with lease.session() as session:
+                yield session
         elif self._lock_directory is None:
             with self._engine.connect() as connection:
                 yield connection
@@ -410,7 +380,7 @@ class Journal:
         """Make what isn't there yet; one process at a time, as many may be the first."""
         if self._lock_directory is not None:
             with FileLock(self._lock_directory / ".making"), self._engine.connect() as connection:
-                self._make(connection, _SQLITE_TRIGGERS)
+                self._make(connection, SQLITE_TRIGGERS)
             return
         with self._engine.connect() as connection:
             # Who may only append and read (the least privilege) can't make anything.
@@ -420,27 +390,27 @@ class Journal:
             connection.execution_options(isolation_level="READ COMMITTED")
             with connection.begin():
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MAKING)))
-                self._make(connection, _POSTGRES_TRIGGERS)
+                self._make(connection, POSTGRES_TRIGGERS)
 
     def _is_made(self, connection: Connection) -> bool:
         query = sa.text(
             "SELECT count(*) FROM pg_trigger WHERE tgrelid = to_regclass('records')"
             " AND tgname IN ('records_no_change', 'records_no_truncate') AND tgenabled <> 'D'"
         )
-        if connection.execute(query).scalar() != len(_POSTGRES_TRIGGERS) - 1:
+        if connection.execute(query).scalar() != len(POSTGRES_TRIGGERS) - 1:
             return False
         return self._refuse_newer(connection) is not None
 
     def _make(self, connection: Connection, triggers: Sequence[str]) -> None:
-        _metadata.create_all(connection)
+        metadata.create_all(connection)
         if self._refuse_newer(connection) is None:
-            connection.execute(_schema_table.insert().values(version=SCHEMA_VERSION))
+            connection.execute(schema_table.insert().values(version=SCHEMA_VERSION))
         for statement in triggers:
             connection.exec_driver_sql(statement)
 
     def _refuse_newer(self, connection: Connection) -> int | None:
         version: int | None = connection.execute(
-            sa.select(sa.func.max(_schema_table.c.version))
+            sa.select(sa.func.max(schema_table.c.version))
         ).scalar()
         if version is not None and version > SCHEMA_VERSION:
             raise JournalNewer(
@@ -458,7 +428,7 @@ class Journal:
             raise
         except sa.exc.SQLAlchemyError as error:
             raise JournalUnavailable(
-                f"The journal {self._url} can't be {_PARTICIPLES[doing]}: {_reason(error)}.",
+                f"The journal {self._url} can't be {_PARTICIPLES[doing]}: {reason(error)}.",
                 advice="Nothing is changed in AWS without it. Check disk space, permissions and "
                 "CLAMPDOWN_JOURNAL.",
             ) from error
@@ -468,104 +438,22 @@ class Journal:
             ) from error
 
 
-def _begins(column: Any, prefix: str) -> list[Any]:
-    """Conditions that a text begins so, which an index can answer; none for an empty beginning."""
-    if not prefix:
-        return []
-    return [column >= prefix, column < prefix[:-1] + chr(ord(prefix[-1]) + 1)]
-
-
-def _reason(error: sa.exc.SQLAlchemyError) -> str:
-    """The database's own words, on one line."""
-    cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
-    lines = str(cause).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(cause).__name__
-
-
 _PARTICIPLES = {"open": "opened", "write": "written", "read": "read", "lock": "locked"}
-
-
-def _database(url: str) -> sa.URL:
-    """The URL's parts. What is wrong with it is said without it: it may hold a password."""
-    advice = "It looks like sqlite:////path/journal.db or postgresql+psycopg://host/database."
-    try:
-        parsed = sa.engine.make_url(url)
-    except (sa.exc.ArgumentError, ValueError) as error:
-        raise JournalUnavailable("CLAMPDOWN_JOURNAL is no database URL.", advice=advice) from error
-    kind = parsed.get_backend_name()
-    if kind not in {"sqlite", "postgresql"}:
-        raise JournalUnavailable(
-            f"CLAMPDOWN_JOURNAL names {kind!r}, in which no journal can be kept.", advice=advice
-        )
-    if kind == "sqlite" and parsed.database in {None, "", ":memory:"}:
-        raise JournalUnavailable(
-            "CLAMPDOWN_JOURNAL names no file: a journal in memory would prove nothing.",
-            advice=advice,
-        )
-    if kind == "sqlite" and parsed.query:
-        raise JournalUnavailable(
-            "CLAMPDOWN_JOURNAL has a question mark in its path; SQLite's options aren't supported.",
-            advice=advice,
-        )
-    return parsed
-
-
-def _open_postgres(url: sa.URL, pool: type[sa.pool.Pool] = sa.pool.QueuePool) -> Engine:
-    # A connection that the server or a firewall has dropped in the meantime is replaced unseen.
-    sizes: dict[str, Any] = {"pool_size": 16} if pool is sa.pool.QueuePool else {}
-    patience = {key: value for key, value in _POSTGRES_PATIENCE.items() if key not in url.query}
-    return sa.create_engine(
-        url.set(drivername="postgresql+psycopg"),
-        isolation_level="AUTOCOMMIT",
-        poolclass=pool,
-        pool_pre_ping=True,
-        connect_args=patience,
-        **sizes,
-    )
-
-
-def _open_sqlite(path: Path) -> tuple[Engine, Path]:
-    directory = path.parent / "locks"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        directory.mkdir(exist_ok=True, mode=0o700)
-        _own_file(path)
-    except OSError as error:
-        raise JournalUnavailable(
-            f"The journal {path} can't be opened: {error.strerror}.",
-            advice="Set CLAMPDOWN_HOME to a directory that you can write to.",
-        ) from error
-    engine = sa.create_engine(
-        sa.URL.create("sqlite", database=str(path)),
-        isolation_level="AUTOCOMMIT",
-        connect_args={"timeout": _BUSY.total_seconds(), "check_same_thread": False},
-        poolclass=sa.pool.NullPool,
-    )
-
-    @sa.event.listens_for(engine, "connect")
-    def _pragmas(connection: Any, _: Any) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-
-    return engine, directory
-
-
-def _own_file(path: Path) -> None:
-    """Make the file, its owner's alone: the journal names people and resources. Raises OSError.
-
-    A file that is there is never opened: closing it would take away the locks that SQLite has on
-    it in this process, and with them records (SQLite, "How To Corrupt An SQLite Database File",
-    2.2 "Posix advisory locks canceled by a separate thread doing close()").
-    """
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    except FileExistsError:
-        if not os.access(path, os.R_OK | os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
 
 
 # Written in C: a function of our own for every text would double the time of a verification.
 _LENIENT = partial(str, encoding="utf-8", errors="surrogateescape")
+
+
+def _by(deadline: float, take: Callable[[], Taken]) -> Taken:
+    """What another process may have, once it has it no more. Raises IncidentHeld."""
+    while True:
+        try:
+            return take()
+        except IncidentHeld:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_HELD_POLL_SECONDS)
 
 
 def _driver(connection: Connection) -> Any:
@@ -604,4 +492,11 @@ def _readable(row: Any) -> Iterator[None]:
         ) from error
 
 
-__all__ = ["HeadMoved", "IncidentHead", "IncidentHeld", "Journal"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "HeadMoved",
+    "IncidentHead",
+    "IncidentHeld",
+    "Journal",
+    "records_table",
+]

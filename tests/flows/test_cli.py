@@ -26,8 +26,17 @@ from tests.flows.commands import EVENT, ME, SAMPLES, Commands, Ended
 from tests.runbooks.stage import Stage
 
 INSTANCE_OF_SAMPLES = "i-0123456789abcdef0"
-# They end only when somebody ends them, or have subcommands of their own.
-TESTED_ELSEWHERE = {"sandbox", "slack", "ui", "gameday"}
+# They end only when somebody ends them, or have subcommands or a set-up of their own.
+TESTED_ELSEWHERE = {
+    "doctor",
+    "gameday",
+    "resume-automatic",
+    "sandbox",
+    "serve",
+    "slack",
+    "ui",
+    "worker",
+}
 
 
 @pytest.fixture

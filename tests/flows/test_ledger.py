@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from flows.approvals import SYSTEM
+from flows.journal import leases
 from flows.journal.errors import JournalUnavailable
 from flows.journal.journal import Journal
 from flows.journal.record import Record
@@ -224,6 +225,47 @@ def test_an_abort_from_before_does_not_keep_an_undo_from_going_on(book: Journal)
     book.append(case.id, "incident.aborted", {"why": "false alarm"}, ALICE.actor)
     ledger(Recorder(book, case.id), undoes=2).intend(CHANGE)
     assert case.kinds()[-1] == "change.intent"
+
+
+# The right to act
+
+
+def test_no_change_is_made_once_the_right_may_be_lost(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal.open(postgres_url)
+    case = Case(journal)
+    now = leases._now
+
+    class StoppedAfterTheIntent(Recorder):
+        def append(self, kind: str, body: Any, actor: Any = SYSTEM) -> Record:
+            record = super().append(kind, body, actor)
+            monkeypatch.setattr(leases, "_now", lambda: now() + 60)
+            return record
+
+    with journal.hold(case.id):
+        written = ledger(StoppedAfterTheIntent(journal, case.id))
+        for _ in range(2):
+            with pytest.raises(JournalUnavailable, match="cut off from the journal, for 60 s"):
+                written.intend(CHANGE)
+    # What became of it is unknown to whoever goes on, who looks at AWS.
+    assert case.kinds()[1:] == ["change.intent"]
+    assert written.changes == 0
+    journal.close()
+
+
+def test_a_change_that_was_not_made_has_failed_where_that_can_still_be_written(
+    book: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = Case(book)
+
+    def lost(incident: str) -> None:
+        raise JournalUnavailable(f"The right to carry {incident} out was lost.")
+
+    monkeypatch.setattr(book, "require_held", lost)
+    with pytest.raises(JournalUnavailable, match="was lost"):
+        ledger(Recorder(book, case.id)).intend(CHANGE)
+    assert case.last("change.outcome").body["status"] == "failed"
 
 
 # Budgets

@@ -63,6 +63,9 @@ class MemoryLedger:
     def done(self, intent: int, request_id: str, identifiers: Mapping[str, Any]) -> None:
         self._outcome(intent, "done")
 
+    def require_right(self) -> None:
+        return
+
     def accepted(self, intent: int, request_id: str, code: str) -> None:
         self._outcome(intent, f"accepted {code}")
 

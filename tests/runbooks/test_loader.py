@@ -195,7 +195,7 @@ def test_13_a_misspelt_key_is_an_error_with_a_suggestion(
 
 def test_13_an_unknown_key_that_resembles_nothing_lists_what_there_is() -> None:
     assert problems(SMALL + "zzz: 1\n") == [
-        "16:1: unknown key 'zzz'; there is accounts, approvers, guardrails, playbooks, routes, slack, version"
+        "16:1: unknown key 'zzz'; there is accounts, approvers, guardrails, playbooks, routes, slack, teams, version"
     ]
     assert "unknown key 'digest'" in problems(SMALL + "digest: x\n")[0]
 
@@ -426,6 +426,19 @@ def test_a_user_group_may_be_as_many_people_as_a_gate_asks_for() -> None:
 )
 def test_places_in_slack_that_can_not_be(slack: str, problem: str) -> None:
     found = problems(f"{SMALL}slack: {slack}\n")
+    assert any(problem in line for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("teams", "problem"),
+    [
+        ("{shop: {approvers: oncal}}", "there is no group 'oncal' under `approvers`"),
+        ("{shop: {channel: '#shop'}}", "'channel' is not valid"),
+        ("{shop: {chanel: C0SHOP000}}", "did you mean 'channel'?"),
+    ],
+)
+def test_teams_that_can_not_be(teams: str, problem: str) -> None:
+    found = problems(f"{SMALL}teams: {teams}\n")
     assert any(problem in line for line in found), found
 
 

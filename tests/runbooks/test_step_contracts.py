@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from flows.gameday.aws.memory import Memory
 from flows.gameday.aws.server import SimulatedAws
 from runbooks.calls import PlannedStep, matches, unique
 from runbooks.clean_room import create
@@ -167,20 +168,43 @@ def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolate, "UNTRACK_WAIT", timedelta(milliseconds=20))
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """What examples begin with, after the steps before theirs: made once, and come back to."""
+
+    instance: str
+    memory: Memory
+    state: State
+
+    @classmethod
+    def of(cls, example: Example, stage: Stage) -> Beginning:
+        key = (stage.url, example.instance, example.before)
+        if key not in _BEGINNINGS:
+            instance = stage.set_up().ids[example.instance]
+            incident = Incident(stage.url)
+            for name in example.before:
+                incident.run(STEPS[name], instance)
+            incident.close()
+            _BEGINNINGS[key] = cls(instance, stage.aws.remember(), stage.state())
+        return _BEGINNINGS[key]
+
+
+_BEGINNINGS: dict[tuple[str, str, tuple[str, ...]], Beginning] = {}
+
+
 class Scene:
     """An example on a fresh world: everything a test does to it, and what it finds out."""
 
-    def __init__(self, example: Example, stage: Stage, **incident: Any) -> None:
+    def __init__(self, example: Example, stage: Stage) -> None:
+        beginning = Beginning.of(example, stage)
+        stage.aws.recall(beginning.memory)
         self.stage = stage
         self.example = example
         self.step: type[AnyStep] = STEPS[example.step]
         self.params = example.params
-        self.instance = stage.set_up().ids[example.instance]
-        self.incident = Incident(stage.url, **incident)
-        for name in example.before:
-            self.incident.run(STEPS[name], self.instance)
-        self.before = stage.state()
-        stage.forget_calls()
+        self.instance = beginning.instance
+        self.incident = Incident(stage.url)
+        self.before = beginning.state
 
     def plan(self) -> PlannedStep:
         return self.incident.plan(self.step, self.instance, self.params)

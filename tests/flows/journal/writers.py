@@ -6,11 +6,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from flows.journal.journal import Journal
+from flows.journal.leases import BEAT, STALLED_AFTER
 from flows.journal.record import Actor
 
 ROOT = Path(__file__).parents[3]
@@ -32,13 +34,29 @@ for number in range(int(count)):
     print(record.seq, record.hash, flush=True)
 """
 
+# Does what it is told until it is told nothing, and says what came of it.
 _HOLD = """
 import sys
+from datetime import timedelta
+from flows.journal import leases
+from flows.journal.errors import JournalUnavailable
 from flows.journal.journal import Journal
-url, incident = sys.argv[1:]
-with Journal.open(url).hold(incident):
+from flows.journal.record import Actor
+url, incident, beat, stalled_after = sys.argv[1:]
+leases.BEAT = timedelta(seconds=float(beat))
+leases.STALLED_AFTER = timedelta(seconds=float(stalled_after))
+journal = Journal.open(url)
+with journal.hold(incident):
     print("ready", flush=True)
-    sys.stdin.readline()
+    while order := sys.stdin.readline().strip():
+        try:
+            if order == "append":
+                journal.append(incident, "test.note", {}, Actor("system", "holder", "test"))
+            else:
+                journal.require_held(incident)
+            print("done", flush=True)
+        except JournalUnavailable as error:
+            print(error, flush=True)
 """
 
 
@@ -58,11 +76,17 @@ def told(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-def tell(process: subprocess.Popen[str]) -> None:
+def tell(process: subprocess.Popen[str], order: str = "") -> None:
     """Let a process go on that waits for a line."""
     assert process.stdin
-    process.stdin.write("\n")
+    process.stdin.write(f"{order}\n")
     process.stdin.flush()
+
+
+def asked(process: subprocess.Popen[str], order: str) -> str:
+    """What a holder says to an order: to ``append``, or to ``require`` that it still holds."""
+    tell(process, order)
+    return told(process)
 
 
 def writer(url: str, incident: str, name: str, count: int) -> subprocess.Popen[str]:
@@ -71,9 +95,12 @@ def writer(url: str, incident: str, name: str, count: int) -> subprocess.Popen[s
 
 
 @contextmanager
-def holder(url: str, incident: str) -> Iterator[subprocess.Popen[str]]:
+def holder(
+    url: str, incident: str, *, beat: timedelta = BEAT, stalled_after: timedelta = STALLED_AFTER
+) -> Iterator[subprocess.Popen[str]]:
     """A process that holds an incident; it ends with the block at the latest."""
-    process = run(_HOLD, url, incident)
+    times = (str(time.total_seconds()) for time in (beat, stalled_after))
+    process = run(_HOLD, url, incident, *times)
     try:
         assert told(process) == "ready"
         yield process
