@@ -8,6 +8,8 @@ either: what it leaves is unfinished, and goes on elsewhere.
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from datetime import timedelta
 
 from prefect import flow
@@ -48,7 +50,10 @@ def drill(playbook: str = "ec2-compromise", seed: int = 0) -> State[None]:
     except ClampdownError as error:
         return Failed(message=str(error))
     create_markdown_artifact(
-        key=f"drill-{playbook}", markdown=_told(drilled), description=f"A drill of {playbook}"
+        # An artifact's key has lower-case letters, digits and dashes.
+        key="drill-" + re.sub(r"[^a-z0-9]+", "-", playbook.lower()),
+        markdown=_told(drilled),
+        description=f"A drill of {playbook}",
     )
     if not drilled.passed:
         return Failed(message=" ".join(drilled.shortcomings))
@@ -64,19 +69,17 @@ def _go_on(incident_id: str, *, undo: bool) -> State[None]:
             incident = responder.incident(incident_id)
             if not incident.unfinished or (incident.undo_begun is not None) is not undo:
                 return Failed(message=_refusal(incident, undo=undo))
-            with stoppable(responder.stop):
+            with stoppable(responder.stop), suppress(Interrupted):
                 responder.go_on(incident_id, SERVICE, prefect=False)
             incident = responder.incident(incident_id)
         finally:
             responder.journal.close()
     except IncidentHeld:
         return Completed(message=f"Another process is at {incident_id}; it is left to that one.")
-    except Interrupted:
-        return Completed(
-            message=f"{incident_id} was interrupted here; the service goes on with it."
-        )
     except ClampdownError as error:
         return Failed(message=str(error))
+    if incident.unfinished:
+        return Completed(message=f"{incident_id} was interrupted; the service goes on with it.")
     return Completed(message=f"{incident_id} is {incident.status}. {incident.error}".rstrip())
 
 
