@@ -16,7 +16,9 @@ from flows.journal.journal import Journal
 from runbooks.errors import InvalidInput, Refused
 from runbooks.playbook import Playbooks
 
-_CHAIN = "automatic"
+CHAIN = "automatic"
+"""The journal's chain of freezes, and of what lifted them."""
+FROZEN, RESUMED = "automatic.frozen", "automatic.resumed"
 _WINDOW = timedelta(hours=1)
 
 
@@ -37,9 +39,9 @@ class Automatic:
 
     def frozen(self) -> Frozen | None:
         """Whether everything automatic is frozen."""
-        for record in reversed(self._journal.records(_CHAIN)):
-            if record.body["simulate"] == self._simulate:
-                if record.kind == "automatic.frozen":
+        for record in reversed(self._journal.records(CHAIN)):
+            if record.kind in (FROZEN, RESUMED) and record.body["simulate"] == self._simulate:
+                if record.kind == FROZEN:
                     return Frozen(record.at, record.body["why"])
                 return None
         return None
@@ -57,16 +59,14 @@ class Automatic:
                 "`clampdown resume-automatic` lifts it."
             )
         limit = playbooks.guardrails.budgets.automatic_isolations_per_hour
-        started = self._started_within(_WINDOW)
+        started = self.started()
         if started < limit:
             return ""
         why = (
             f"{started} incidents were started automatically within the last hour and the limit "
             f"is {limit}"
         )
-        self._journal.append(
-            _CHAIN, "automatic.frozen", {"why": why, "simulate": self._simulate}, SYSTEM
-        )
+        self._journal.append(CHAIN, FROZEN, {"why": why, "simulate": self._simulate}, SYSTEM)
         return (
             f"{why}: everything automatic is frozen, and this is proposed. "
             "`clampdown resume-automatic` lifts it."
@@ -88,14 +88,17 @@ class Automatic:
                 advice="Nothing was done. `approvers` in playbooks.yaml says who they are.",
             )
         body = {"why": why, "simulate": self._simulate}
-        self._journal.append(_CHAIN, "automatic.resumed", body, identity.actor)
+        self._journal.append(CHAIN, RESUMED, body, identity.actor)
 
-    def _started_within(self, window: timedelta) -> int:
-        """How many incidents have started without a person, since the last freeze was lifted."""
-        since = datetime.now(UTC) - window
-        for record in self._journal.records(_CHAIN):
-            if record.kind == "automatic.resumed" and record.body["simulate"] == self._simulate:
-                since = max(since, record.at)
+    def started(self) -> int:
+        """How many incidents have started without a person within the last hour, and since the last
+        freeze was lifted: what the budget counts."""
+        now = datetime.now(UTC)
+        since = now - _WINDOW
+        for record in self._journal.records(CHAIN):
+            if record.kind == RESUMED and record.body["simulate"] == self._simulate:
+                # By a clock that was wrong it may be in the future: nothing would count until then.
+                since = max(since, record.at) if record.at <= now else since
         return sum(
             record.body["simulate"] == self._simulate and bool(record.body["automatic"])
             for kind in ("incident.opened", "incident.asked")

@@ -234,16 +234,17 @@ def respond(
 def incidents(playbooks: PlaybooksFile = None, as_json: AsJson = False) -> None:
     """List all incidents, the newest first."""
     responder = _responder(playbooks, None, None)
-    found = responder.incidents()
     if as_json:
         from flows.documents import incident_document
 
+        found = responder.incidents()
         _print_json({"incidents": [incident_document(item, []) for item in found]})
         return
     from flows.console.incident_view import show_incidents
     from flows.console.terminal import console
+    from flows.incident_list import list_incidents
 
-    show_incidents(console(), found)
+    show_incidents(console(), list_incidents(responder.journal))
 
 
 @app.command()

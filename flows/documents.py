@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def incident_document(incident: Incident, gates: Sequence[GateState]) -> dict[str, Any]:
-    """An incident: how it stands, its steps, gates, tasks, changes and unknown outcomes."""
+    """An incident: how it stands, its findings, steps, gates, tasks, changes, unknown outcomes."""
     return {
         "incident": incident.id,
         "status": incident.status,
@@ -28,7 +28,19 @@ def incident_document(incident: Incident, gates: Sequence[GateState]) -> dict[st
         "requester": incident.requester.id,
         "reason": incident.opened["reason"],
         "finding": (incident.opened["finding"] or {}).get("id"),
+        "findings": [
+            {
+                "id": known.finding.get("id"),
+                "source": known.finding.get("source"),
+                "type": known.finding.get("type"),
+                "severity": known.finding.get("severity"),
+                "title": known.finding.get("title"),
+                "resolved": known.resolved,
+            }
+            for known in incident.findings
+        ],
         "error": incident.error or None,
+        "paused": incident.paused or None,
         "plan_digest": incident.plan.digest if incident.plan else None,
         "steps": [
             {

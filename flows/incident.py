@@ -27,7 +27,8 @@ IncidentStatus = Literal[
 ]
 StepStatus = Literal["running", "done", "unchanged", "skipped", "failed", "interrupted"]
 Outcome = Literal["unknown", "done", "accepted", "failed"]
-_PREFIX = "inc-"
+PREFIX = "inc-"
+"""How the ids of incidents, and so their chains in the journal, begin."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,17 @@ class ManualTask:
 
 
 @dataclass(frozen=True)
+class KnownFinding:
+    """A finding that an incident is about, as it was when it was last heard of.
+
+    ``resolved`` is whether somebody has archived or resolved it where it came from.
+    """
+
+    finding: Mapping[str, Any]
+    resolved: bool
+
+
+@dataclass(frozen=True)
 class UndoBegun:
     """Taking back, of one step or (None) of everything, that was begun and has not ended."""
 
@@ -91,8 +103,10 @@ class UndoBegun:
 class Incident:
     """An incident's state.
 
-    ``opened`` is the body of its first record. ``plan`` is the newest plan made. ``undoing`` is
-    whether somebody has begun to take all of it back; ``undo_begun`` is what of that has not ended.
+    ``opened`` is the body of its first record. ``findings`` are what it is about, in the order in
+    which they came. ``plan`` is the newest plan made. ``paused`` is why it waits for the service
+    alone, which goes on by itself; empty where it doesn't. ``undoing`` is whether somebody has
+    begun to take all of it back; ``undo_begun`` is what of that has not ended.
     """
 
     id: str
@@ -101,6 +115,7 @@ class Incident:
     requester: Actor
     opened: Mapping[str, Any]
     targets: tuple[TargetRef, ...]
+    findings: tuple[KnownFinding, ...]
     plan: Plan | None
     steps: tuple[StepState, ...]
     changes: tuple[RecordedChange, ...]
@@ -109,6 +124,7 @@ class Incident:
     warnings: tuple[str, ...]
     closed_at: datetime | None
     error: str
+    paused: str
     undoing: bool
     undo_begun: UndoBegun | None
 
@@ -158,12 +174,17 @@ class Incident:
 
 def new_incident_id(now: datetime | None = None) -> str:
     """``inc-20261123-7f3a9c``: sortable by day, short enough to say, and a valid SourceIdentity."""
-    return f"{_PREFIX}{now or datetime.now(UTC):%Y%m%d}-{secrets.token_hex(3)}"
+    return f"{PREFIX}{now or datetime.now(UTC):%Y%m%d}-{secrets.token_hex(3)}"
 
 
 def is_incident(chain: str) -> bool:
     """Whether a chain of the journal is an incident's; others tell of what belongs to none."""
-    return chain.startswith(_PREFIX)
+    return chain.startswith(PREFIX)
+
+
+def finding_key(finding: Mapping[str, Any]) -> tuple[str, ...]:
+    """What tells a finding, as records hold it, from every other one, whatever its version."""
+    return tuple(str(finding.get(part)) for part in ("source", "account", "region", "id"))
 
 
 def fold(records: Sequence[Record]) -> Incident:
@@ -181,6 +202,7 @@ def fold(records: Sequence[Record]) -> Incident:
         requester=opened.actor,
         opened=opened.body,
         targets=tuple(_ref(item) for item in opened.body["targets"]),
+        findings=tuple(story.findings.values()),
         plan=story.plan,
         steps=tuple(story.steps.values()),
         changes=tuple(story.recorded()),
@@ -189,6 +211,7 @@ def fold(records: Sequence[Record]) -> Incident:
         warnings=tuple(dict.fromkeys(story.warnings)),
         closed_at=story.closed_at,
         error=story.error,
+        paused=story.paused,
         undoing=story.undoing,
         undo_begun=story.undo_begun,
     )
@@ -197,6 +220,7 @@ def fold(records: Sequence[Record]) -> Incident:
 @dataclass
 class _Story:
     status: IncidentStatus = "running"
+    findings: dict[tuple[str, ...], KnownFinding] = field(default_factory=dict)
     plan: Plan | None = None
     steps: dict[tuple[str, str], StepState] = field(default_factory=dict)
     intents: dict[int, Record] = field(default_factory=dict)
@@ -208,6 +232,7 @@ class _Story:
     warnings: list[str] = field(default_factory=list)
     closed_at: datetime | None = None
     error: str = ""
+    paused: str = ""
     aborted: bool = False
     undoing: bool = False
     undo_begun: UndoBegun | None = None
@@ -217,13 +242,20 @@ class _Story:
         match record.kind:
             case "incident.opened":
                 self.status = "proposed" if body["proposed"] else "running"
+                if body["finding"]:
+                    self._found(body["finding"], resolved=False)
+            case "finding.joined" | "finding.resolved":
+                self._found(body["finding"], resolved=record.kind == "finding.resolved")
             case "incident.started" | "incident.asked":
                 self._moved("running")
                 self.closed_at, self.error = None, ""
-            case "incident.waiting" | "incident.paused":
+            case "incident.waiting":
                 self._moved("waiting")
+            case "incident.paused":
+                self._moved("waiting")
+                self.paused = body["why"]
             case "incident.aborted":
-                self.status, self.aborted = "aborted", True
+                self.status, self.aborted, self.paused = "aborted", True, ""
                 self.closed_at, self.error = record.at, body["why"]
             case "incident.closed":
                 self._moved(body["status"])
@@ -232,7 +264,7 @@ class _Story:
             case "undo.started":
                 self.undoing = self.undoing or body["step"] is None
                 self.undo_begun = UndoBegun(body["step"])
-                self.error = ""
+                self.error = self.paused = ""
             case "plan.made":
                 self.plan = Plan.from_json(body["plan"])
                 self.warnings.extend(
@@ -276,8 +308,13 @@ class _Story:
 
     def _moved(self, status: IncidentStatus) -> None:
         """What was aborted stays so, whatever the executor wrote until it knew; undoing ends it."""
+        self.paused = ""
         if not self.aborted or status == "undone":
             self.status = status
+
+    def _found(self, finding: Mapping[str, Any], *, resolved: bool) -> None:
+        """Another finding, or another word of a known one, which keeps its place."""
+        self.findings[finding_key(finding)] = KnownFinding(finding, resolved)
 
     def _finish(self, record: Record) -> None:
         body = record.body

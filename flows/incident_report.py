@@ -8,7 +8,7 @@ from datetime import datetime
 
 from flows import approvals
 from flows.approvals import GateState
-from flows.console.incident_view import sentence
+from flows.console.sentences import sentence
 from flows.console.terminal import counted
 from flows.incident import Incident, fold
 from flows.intake.finding import for_display
@@ -16,6 +16,8 @@ from flows.journal.record import Record
 from flows.plan_text import plan_markdown
 from flows.undo import kept_of
 from runbooks.playbook import Playbooks
+
+_RESOLVED = "Archived or resolved where it came from."
 
 
 def incident_report(records: Sequence[Record], playbooks: Playbooks) -> str:
@@ -34,6 +36,7 @@ def incident_report(records: Sequence[Record], playbooks: Playbooks) -> str:
     lines = [
         *_head(incident, playbooks),
         *_finding(incident),
+        *_other_findings(incident),
         *_steps(incident),
         *_decisions(gates),
         *_tasks(incident),
@@ -50,6 +53,8 @@ def _head(incident: Incident, playbooks: Playbooks) -> Iterator[str]:
     yield ""
     mode = f"simulated at {_text(incident.simulate)}" if incident.simulate else "**live**"
     yield f"- Status: **{incident.status}**, {mode}"
+    if incident.paused:
+        yield f"- Paused: {_text(incident.paused)}"
     if incident.error:
         yield f"- {_text(incident.error)}"
     for ref in incident.targets:
@@ -77,6 +82,24 @@ def _finding(incident: Incident) -> Iterator[str]:
     yield f"- `{_code(finding.get('id', ''))}`"
     if finding.get("description"):
         yield f"- {_text(finding['description'])}"
+    if incident.findings[0].resolved:
+        yield f"- {_RESOLVED}"
+    yield ""
+
+
+def _other_findings(incident: Incident) -> Iterator[str]:
+    others = incident.findings[1 if incident.opened["finding"] else 0 :]
+    if not others:
+        return
+    yield from ("## Findings that joined later", "")
+    for known in others:
+        finding = known.finding
+        severity = _text(finding.get("severity", "?"))
+        yield (
+            f"- `{_code(finding.get('type', ''))}`, severity {severity}: "
+            f"{_text(finding.get('title', ''))} (`{_code(finding.get('id', ''))}`)"
+            + (f" {_RESOLVED}" if known.resolved else "")
+        )
     yield ""
 
 

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from flows.approvals import GateState
-from flows.console.terminal import shown, table
-from flows.incident import Incident
+from flows.console.sentences import finding_words, sentence
+from flows.console.terminal import counted, shown, table
+from flows.incident import Incident, KnownFinding
 from flows.journal.record import Record
 
 STYLES = {
@@ -24,13 +25,15 @@ STYLES = {
     "skipped": "dim",
     "approved": "green",
 }
+_MOST_FINDINGS = 20
 
 
 def show_incidents(out: Console, incidents: Sequence[Incident]) -> None:
+    """A line for each; those that wait for somebody to start them are marked, and counted."""
     if not incidents:
         out.print(shown("No incidents."))
         return
-    rows = table("INCIDENT", "STATUS", "MODE", "OPENED (UTC)", "PLAYBOOK", "TARGETS")
+    rows = table("INCIDENT", "STATUS", "MODE", "OPENED (UTC)", "PLAYBOOK", "TARGETS", "WAITS FOR")
     for incident in incidents:
         rows.add_row(
             incident.id,
@@ -39,8 +42,24 @@ def show_incidents(out: Console, incidents: Sequence[Incident]) -> None:
             f"{incident.opened_at:%Y-%m-%d %H:%M:%S}",
             incident.playbook,
             ", ".join(ref.id for ref in incident.targets),
+            shown(waits_for(incident), "yellow"),
         )
     out.print(rows)
+    if proposed := sum(incident.status == "proposed" for incident in incidents):
+        verb = "waits" if proposed == 1 else "wait"
+        said = f"{counted(proposed, 'incident')} {verb} for somebody to start: "
+        out.print(
+            shown(f"\n{said}`clampdown resume INCIDENT`, or `clampdown abort INCIDENT --why …`.")
+        )
+
+
+def waits_for(incident: Incident) -> str:
+    """Whom or what an incident waits for; empty where it waits for nothing."""
+    if incident.paused:
+        return "the service"
+    if incident.status == "proposed":
+        return "somebody to start it"
+    return "a decision" if incident.status == "waiting" else ""
 
 
 def show_status(out: Console, incident: Incident, gates: Sequence[GateState]) -> None:
@@ -55,6 +74,12 @@ def show_status(out: Console, incident: Incident, gates: Sequence[GateState]) ->
     )
     if incident.opened["reason"]:
         out.print(shown(f"  reason: {incident.opened['reason']}"))
+    _show_findings(out, incident.findings)
+    if incident.paused:
+        out.print(shown(f"  paused: {incident.paused}", "yellow"))
+    elif incident.status == "proposed":
+        out.print(shown("  nothing is done until somebody starts it:", "yellow"))
+        out.print(shown(f"    clampdown resume {incident.id}", "cyan"))
     if incident.error:
         out.print(shown(f"  {incident.error}", "red"))
     _show_steps(out, incident)
@@ -83,85 +108,12 @@ def show_timeline(out: Console, records: Sequence[Record]) -> None:
     out.print(rows)
 
 
-def sentence(record: Record) -> str:
-    """What a record says, in words."""
-    body = record.body
-    match record.kind:
-        case "incident.opened":
-            mode = f"simulated at {body['simulate']}" if body["simulate"] else "LIVE"
-            targets = ", ".join(item["id"] for item in body["targets"])
-            verb = "proposed" if body["proposed"] else "opened"
-            what = f"{verb} {record.incident}: {body['playbook']} on {targets} ({mode})"
-            return f"{what} {body['reason']}".strip()
-        case "incident.started":
-            return f"started: {body['reason']}"
-        case "incident.waiting":
-            return f"waiting at the gate {body['gate']}"
-        case "incident.closed":
-            return f"{body['status']}{': ' + body['error'] if body['error'] else ''}"
-        case "incident.aborted":
-            return f"aborted: {body['why']}"
-        case "plan.made":
-            plan = body["plan"]
-            changes = sum(len(step["changes"]) for step in plan["steps"])
-            return f"plan {plan['digest'][:12]}: {changes} changes ({body['why']})"
-        case "gate.requested":
-            groups = " or ".join(f"{item['count']} of {item['group']}" for item in body["any_of"])
-            again = " AGAIN, the plan changed" if body["gone"] or body["added"] else ""
-            return f"gate {body['gate']} asks {groups}{again}, until {body['expires_at'][11:19]}"
-        case "gate.decided" | "gate.reviewed":
-            verb = "reviewed" if record.kind == "gate.reviewed" else body["answer"]
-            glass = " (broke the glass)" if body["break_glass"] else ""
-            why = f": {body['why']}" if body["why"] else ""
-            return f"gate {body['gate']}: {verb}{glass}{why} [plan {body['digest'][:12]}]"
-        case "gate.refused":
-            return f"gate {body['gate']}: refused to count this decision: {body['why']}"
-        case "gate.skipped":
-            return f"gate {body['gate']} is not needed: {body['why']}"
-        case "gate.escalated":
-            return f"gate {body['gate']}: nobody decided; now asking {body['to']}"
-        case "gate.reminded":
-            return f"gate {body['gate']}: still needs {body['needed']}"
-        case "gate.expired":
-            return f"gate {body['gate']}: nobody decided in time, which means no"
-        case "gate.bypass_attempt":
-            return f"gate {body['gate']}: {body['step']} was kept from passing, {body['why']}"
-        case "page.requested":
-            return f"gate {body['gate']}: paging {', '.join(body['groups'])}: {body['why']}"
-        case "warning":
-            return f"{body['step']}: {body['text']}"
-        case "step.started":
-            return f"{body['step']}: started"
-        case "step.finished":
-            detail = f": {body['error']}" if body["error"] else ""
-            return f"{body['step']}: {body['status']}{detail}"
-        case "change.intent":
-            change = body["change"]
-            call = change["call"]
-            return f"{body['step']}: {call['service']}.{call['operation']}: {change['why']}"
-        case "change.outcome":
-            detail = body["error"] or body["code"] or body["request_id"]
-            return f"  └ intent {body['intent']}: {body['status']} {detail}".rstrip()
-        case "change.undone":
-            return f"intent {body['intent']} is taken back"
-        case "verify.passed":
-            return f"{body['step']}: verified"
-        case "verify.failed":
-            return f"{body['step']}: NOT verified: {body['error']}"
-        case "undo.started":
-            return f"undo{' of ' + body['step'] if body['step'] else ''}"
-        case "room.expired":
-            return f"the time of {body['stack']} was over at {body['expires']}: it is deleted"
-        case "manual.requested":
-            return f"task {body['id']} for {body['by']}: {body['text']}"
-        case "slack.posted":
-            return f"told in Slack: {body['key']}"
-        case "slack.told":
-            return "all of it is told in Slack"
-        case "manual.decided":
-            return f"task {body['id']}: {'done' if body['done'] else 'not possible'} {body['note']}"
-        case _:
-            return record.kind
+def _show_findings(out: Console, findings: Sequence[KnownFinding]) -> None:
+    for known in findings[:_MOST_FINDINGS]:
+        state = "  resolved" if known.resolved else ""
+        out.print(shown(f"  finding: {finding_words(known.finding)}{state}"))
+    if (left := len(findings) - _MOST_FINDINGS) > 0:
+        out.print(shown(f"  … and {counted(left, 'more finding')}"))
 
 
 def _show_steps(out: Console, incident: Incident) -> None:

@@ -8,8 +8,8 @@ import time
 from rich.console import Console
 
 from flows.approvals import SYSTEM
-from flows.console.incident_view import sentence
 from flows.console.plan_view import show_plan
+from flows.console.sentences import sentence
 from flows.console.terminal import counted, shown
 from flows.journal.record import Record
 from runbooks.aws import Progress

@@ -25,6 +25,7 @@ ABORT = "incident_abort"
 UNDO = "incident_undo"
 NEW = "incident_new"
 AWAY = "away_set"
+RESUME_AUTOMATIC = "automatic_resume"
 
 # Modals, by their callback id. Those that ask for a decision are named as their buttons are.
 TRIGGER = "trigger"
@@ -86,6 +87,23 @@ class PageValue:
             return cls(parts[0], 0)
         incident, page, gate = parts
         return cls(incident, int(page) if page.isdecimal() else 0, "" if gate == _WHOLE else gate)
+
+
+@dataclass(frozen=True)
+class FreezeValue:
+    """What the button that lifts a freeze carries: the number of the record that began it."""
+
+    seq: int
+
+    def __str__(self) -> str:
+        return str(self.seq)
+
+    @classmethod
+    def read(cls, value: str) -> FreezeValue:
+        """Raises InvalidInput."""
+        (seq,) = _parts(value, 1)
+        # 0 is no record's number.
+        return cls(int(seq) if seq.isdecimal() else 0)
 
 
 def _parts(value: str, *counts: int) -> list[str]:

@@ -10,12 +10,13 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.web.async_client import AsyncWebClient
 
 from flows.slack import actions, modals, pages
-from flows.slack.actions import GateValue, PageValue, TaskValue
+from flows.slack.actions import FreezeValue, GateValue, PageValue, TaskValue
 from flows.slack.commands import (
     USAGE,
     Contain,
     Drill,
     Help,
+    LiftFreeze,
     ListIncidents,
     OpenForm,
     ShowStatus,
@@ -59,6 +60,7 @@ def build_app(desk: Desk, *, signing_secret: str | None, bot_token: str) -> Asyn
     _gates(app, desk)
     _tasks(app, desk)
     _incidents(app, desk)
+    _freezes(app, desk)
     _reading(app, desk)
     _home(app, desk)
     return app
@@ -122,6 +124,8 @@ async def _obey(desk: Desk, caller: Caller, text: str, trigger: str) -> None:
         case UndoIncident(incident, step):
             told = await desk.told(incident)
             await desk.client.views_open(trigger_id=trigger, view=modals.undo(told.incident, step))
+        case LiftFreeze(why):
+            await desk.lift_freeze(caller, why)
         case Help():
             await desk.whisper(caller, "Clampdown contains compromised instances.", more=_usage())
 
@@ -322,6 +326,29 @@ def _incidents(app: AsyncApp, desk: Desk) -> None:
 async def _ask_about_incident(desk: Desk, body: Body, form: Any) -> None:
     told = await desk.told(_clicked(body))
     await desk.client.views_open(trigger_id=body["trigger_id"], view=form(told.incident))
+
+
+# Freezes
+
+
+def _freezes(app: AsyncApp, desk: Desk) -> None:
+    @app.action(actions.RESUME_AUTOMATIC)
+    async def resume(ack: AsyncAck, body: Body) -> None:
+        await ack()
+        desk.later(Caller.of(body), _ask_about_freeze(desk, body))
+
+    @app.view(actions.RESUME_AUTOMATIC)
+    async def resumed(ack: AsyncAck, body: Body) -> None:
+        if await _needs_a_reason(ack, body):
+            return
+        caller, view = Caller.of(body), body["view"]
+        value, why = FreezeValue.read(view["private_metadata"]), modals.read_why(view)
+        desk.later(caller, desk.lift_freeze(caller, why, value))
+
+
+async def _ask_about_freeze(desk: Desk, body: Body) -> None:
+    freeze = await desk.freeze(FreezeValue.read(_clicked(body)))
+    await desk.client.views_open(trigger_id=body["trigger_id"], view=modals.lift_freeze(freeze))
 
 
 # Reading

@@ -21,12 +21,12 @@ class Budgets:
 
 
 def budgets(
-    playbooks: Playbooks, intents: Iterable[Record], openings: Iterable[Record], simulate: str
+    playbooks: Playbooks, intents: Iterable[Record], automatic: int, simulate: str
 ) -> Budgets:
     """The budgets of the live side, or, with ``simulate``, of that simulated AWS.
 
-    ``intents`` and ``openings`` are the last hour's ``change.intent`` and ``incident.opened``
-    records. What counts is as in :mod:`flows.ledger` and :mod:`flows.responder`.
+    ``intents`` are the last hour's ``change.intent`` records, of which those count that do in
+    :mod:`flows.ledger`. ``automatic`` is how many incidents count by :mod:`flows.automatic`.
     """
     mode = "simulated" if simulate else "live"
     spent = Counter(
@@ -38,9 +38,6 @@ def budgets(
     return Budgets(
         changes={account: spent[account] for account in playbooks.accounts},
         changes_limit=limits.changes_per_account_per_hour,
-        automatic=sum(
-            bool(record.body["automatic"]) and record.body["simulate"] == simulate
-            for record in openings
-        ),
+        automatic=automatic,
         automatic_limit=limits.automatic_isolations_per_hour,
     )

@@ -13,6 +13,7 @@ USAGE = """\
 /clampdown status [INCIDENT]
 /clampdown incidents
 /clampdown undo INCIDENT [STEP]
+/clampdown resume-automatic REASON
 /clampdown drill
 /clampdown help"""
 
@@ -23,6 +24,10 @@ _INSTANCE = re.compile(r"i-[0-9a-f]{8,17}|arn:aws[a-z-]*:ec2:[^\s]{1,200}", re.A
 # Phones put typographic quotes and dashes in, and whoever pastes an id pastes its code span.
 _AROUND = "`'\"“”‘’<>,"
 _SIMULATE = {"simulate", "simulated", "--simulate", "—simulate", "–simulate"}
+# All that follows is the reason, with or without a word that says so.
+_LIFT = re.compile(
+    r"\s*resume-automatic(?!\S)\s*(?:(?:because|(?:--|—|–)(?:why|reason))(?!\S))?", re.IGNORECASE
+)
 _BECAUSE = re.compile(r"(?:^|\s)(?:because|why:?|--reason|—reason|–reason)\s+", re.IGNORECASE)
 
 
@@ -62,6 +67,13 @@ class UndoIncident:
 
 
 @dataclass(frozen=True)
+class LiftFreeze:
+    """Let incidents start automatically again."""
+
+    why: str
+
+
+@dataclass(frozen=True)
 class Drill:
     """Rehearse a containment in a simulated AWS."""
 
@@ -71,13 +83,15 @@ class Help:
     """What there is to type."""
 
 
-Command = OpenForm | Contain | ShowStatus | ListIncidents | UndoIncident | Drill | Help
+Command = OpenForm | Contain | ShowStatus | ListIncidents | UndoIncident | LiftFreeze | Drill | Help
 
 
 def parse(text: str) -> Command:
     """Read the text of a slash command. Raises InvalidInput, with what can be typed."""
     if len(text) > _LONGEST:
         raise _unusable("That is too long.")
+    if lifting := _LIFT.match(text):
+        return _lift(text[lifting.end() :].strip())
     before, *reason = _BECAUSE.split(text.strip(), maxsplit=1)
     words = [word for raw in before.split() if (word := raw.strip(_AROUND))]
     if not words:
@@ -107,6 +121,12 @@ def parse(text: str) -> Command:
             }
             return plain[verb]
     raise _unusable(f"There is no command {verb[:40]!r}.")
+
+
+def _lift(why: str) -> LiftFreeze:
+    if not why:
+        raise _unusable("Lifting the freeze needs a reason.")
+    return LiftFreeze(why)
 
 
 def _contain(words: list[str], reason: str) -> Contain:

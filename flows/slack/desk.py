@@ -12,20 +12,23 @@ from typing import Any, TypeVar
 from slack_sdk.web.async_client import AsyncWebClient
 
 from flows.approvals import Answer, GateState, groups_of
+from flows.automatic import CHAIN as FREEZES
+from flows.automatic import Automatic
 from flows.conductor import Asked, Conductor
 from flows.identity import Identity
 from flows.incident import is_incident
 from flows.intake.fetch import fetch_finding
 from flows.intake.finding import Finding
-from flows.slack.actions import GateValue, TaskValue
+from flows.slack.actions import FreezeValue, GateValue, TaskValue
 from flows.slack.away import AWAY_KIND, CHAIN, Away, away_body, away_now
 from flows.slack.budgets import Budgets, budgets
 from flows.slack.commands import Contain
 from flows.slack.failures import FAILURES, OF_SLACK, reason
-from flows.slack.home import home
+from flows.slack.freeze import Freeze, freezes
+from flows.slack.home import MOST_TASKS, Tasks, home
 from flows.slack.inbox import Inbox
 from flows.slack.message import Block
-from flows.slack.opening import opening
+from flows.slack.opening import opening, status
 from flows.slack.people import People
 from flows.slack.progress import progress
 from flows.slack.text import code as code_span
@@ -215,6 +218,35 @@ class Desk:
             said += f" Not taken back: {'; '.join(undone.failures)}"
         await self.whisper(caller, said)
 
+    # Freezes
+
+    async def freeze(self, value: FreezeValue) -> Freeze:
+        """A freeze that is in force. Raises InvalidInput where it is none, or no more."""
+        found = next((one for one in await self._work(self._freezes) if one.seq == value.seq), None)
+        if found is None:
+            raise InvalidInput("There is no such freeze; nothing was done.")
+        if found.lifted is not None:
+            raise InvalidInput(
+                f"{found.lifted.actor.id} has lifted this already; nothing was done."
+            )
+        return found
+
+    async def lift_freeze(self, caller: Caller, why: str, value: FreezeValue | None = None) -> None:
+        """Let incidents start automatically again, on the side of the freeze where one is given."""
+        identity = await self.people.identify(caller.user, caller.team)
+        side = (await self.freeze(value)).simulate if value else self.conductor.side
+        automatic = Automatic(self.journal, side)
+        try:
+            await self._work(lambda: automatic.lift(identity, why, self.playbooks))
+        except Refused as refused:
+            what = "let incidents start automatically again"
+            await self._record_refusal(identity, what, identity.objection or refused.what)
+            raise
+        await self.whisper(caller, "Incidents start automatically again.")
+        await self.renew_homes()
+
+    # Looking
+
     async def show_status(self, caller: Caller, incident: str) -> None:
         """Show one person how an incident stands; the newest one where none is named."""
         await self.require_member(caller)
@@ -230,7 +262,7 @@ class Desk:
         newest = await self._work(self._newest_incidents)
         lines = [
             f"{code_span(told.id, 60)} {told.mark} {code_span(told.incident.playbook, 60)} on "
-            f"{safe(told.short_targets(), 60)}, {safe(told.incident.status, 20)}"
+            f"{safe(told.short_targets(), 60)}, {status(told)}"
             for told in newest
         ]
         await self.show(caller, "\n".join(lines) or "There are no incidents.", [])
@@ -244,9 +276,6 @@ class Desk:
     async def told(self, incident: str) -> Told:
         """An incident as its thread tells it. Raises InvalidInput where there is none."""
         return await self._work(lambda: self._told(incident))
-
-    async def open_incidents(self) -> list[Told]:
-        return await self._work(lambda: self._inbox.incidents(datetime.now(UTC), self._away()))
 
     # Home
 
@@ -325,12 +354,15 @@ class Desk:
         if set(groups) & set(triggers):
             return identity
         why = identity.objection or f"not in {', '.join(triggers) or 'any group'}"
-        body = {"what": what, "why": why}
-        await self._work(lambda: self.journal.append(CHAIN, "slack.refused", body, identity.actor))
+        await self._record_refusal(identity, what, why)
         raise Refused(
             f"{identity.principal} can't {what}: {why}. Nothing was done.",
             advice="playbooks.yaml lists who may: `approvers`, and `slack: {triggers: …}`.",
         )
+
+    async def _record_refusal(self, identity: Identity, what: str, why: str) -> None:
+        body = {"what": what, "why": why}
+        await self._work(lambda: self.journal.append(CHAIN, "slack.refused", body, identity.actor))
 
     def _playbook(self, name: str) -> str:
         if name:
@@ -362,27 +394,45 @@ class Desk:
         return Told(records, self.playbooks, datetime.now(UTC), self._away())
 
     def _newest(self) -> str:
-        newest = self._newest_incidents()
+        newest = self._newest_first()
         if not newest:
             raise InvalidInput("There are no incidents.")
-        return newest[0].id
+        return newest[0]
 
     def _newest_incidents(self) -> list[Told]:
-        chains = [head.incident for head in self.journal.incidents()]
-        newest = [chain for chain in reversed(chains) if is_incident(chain)][:_MOST_INCIDENTS]
-        return [self._told(incident) for incident in newest]
+        return [self._told(incident) for incident in self._newest_first()[:_MOST_INCIDENTS]]
+
+    def _newest_first(self) -> list[str]:
+        return self.journal.chains_with("incident.opened")[::-1]
+
+    def _freezes(self) -> list[Freeze]:
+        return freezes(self.journal.records(FREEZES))
 
     def _home(self, identity: Identity) -> Block:
         away = self._away()
         incidents = self._inbox.incidents(datetime.now(UTC), away)
-        return home(identity, incidents, self.playbooks, self._budgets(), away)
+        tasks = self._inbox.tasks(groups_of(identity, self.playbooks.approvers))
+        return home(
+            identity,
+            incidents,
+            self.playbooks,
+            self._budgets(),
+            away,
+            Tasks(len(tasks), [(self._told(name), task) for name, task in tasks[:MOST_TASKS]]),
+            self._freeze_here(),
+        )
+
+    def _freeze_here(self) -> Freeze | None:
+        """The freeze of the side on which this process acts, while it is in force."""
+        here = [one for one in self._freezes() if one.simulate == self.conductor.side]
+        return here[-1] if here and here[-1].lifted is None else None
 
     def _budgets(self) -> Budgets:
         since = datetime.now(UTC) - _HOUR
         return budgets(
             self.playbooks,
             self.journal.find(kind="change.intent", since=since),
-            self.journal.find(kind="incident.opened", since=since),
+            Automatic(self.journal, self.conductor.side).started(),
             self.conductor.side,
         )
 

@@ -96,7 +96,8 @@ def _rest(told: Told, news: Sequence[_News]) -> Message:
 
 
 def _started(told: Told, seq: int, reason: str) -> Message:
-    said = "A finding is worse now: what was only proposed starts by itself"
-    blocks = (section(f"▶️ {said}. {safe(reason, 300)}".rstrip()),)
+    said = "What was only proposed starts by itself now"
+    why = f": {safe(reason, 300)}" if reason else ""
+    blocks = (section(f"▶️ *{said}*, by a route of playbooks.yaml{why}"),)
     text = plain(f"{told.mark} {told.short_targets()}: {said}", 300)
     return Message(f"asked:{seq}", text, blocks, TASK_URGENCY)

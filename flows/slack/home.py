@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from flows.approvals import GateState, groups_of
@@ -23,6 +24,7 @@ from flows.slack.blocks import (
 )
 from flows.slack.budgets import Budgets
 from flows.slack.deciders import deciding
+from flows.slack.freeze import Freeze, freeze_button
 from flows.slack.gates import gate_buttons
 from flows.slack.incident_channel import own_channel
 from flows.slack.message import Block
@@ -32,10 +34,22 @@ from flows.slack.text import channel_link, code, mention_user, safe, span, time_
 from flows.slack.told import Told
 from runbooks.playbook import Playbooks
 
-_MOST_GATES, _MOST_TASKS = 15, 10
+MOST_TASKS = 10
+_MOST_GATES = 15
 _INCIDENTS_ROOM, _BUDGETS_ROOM = 4_000, 2_500
 _CLOSED = {"undone", "aborted", "contained", "denied"}
 _AWAY_LABELS = {"4h": "Away for 4 hours", "1d": "Away for a day", "1w": "Away for a week"}
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """How many tasks are open, and the newest of them, at most ``MOST_TASKS``."""
+
+    number: int
+    newest: Sequence[tuple[Told, ManualTask]]
+
+
+NO_TASKS = Tasks(0, ())
 
 
 def home(
@@ -44,27 +58,26 @@ def home(
     playbooks: Playbooks,
     budgets: Budgets,
     away: Away,
+    tasks: Tasks = NO_TASKS,
+    freeze: Freeze | None = None,
 ) -> Block:
     """The view for one person.
 
     What is shown is what they may decide; whether they may is looked at again when they do.
+    ``incidents`` are those that are not over, ``tasks`` what their groups are asked to do,
+    ``freeze`` is that of everything automatic here, while it is in force.
     """
     mine = set(groups_of(identity, playbooks.approvers))
     gates = [(told, gate) for told in incidents for gate in waiting(told, identity, mine)]
     gates.sort(key=lambda item: _due(item[1]))
-    tasks = [
-        (told, task)
-        for told in incidents
-        for task in told.incident.manual
-        if task.done is None and task.by in mine and not told.is_over
-    ]
     blocks = [
+        *_freeze(freeze, may_lift=bool(mine)),
         *_gates(gates),
         *_tasks(tasks),
         *_standing_in(identity, playbooks, away),
         *_own_absence(identity, away),
         *_open_incidents(incidents),
-        *_budgets(budgets, playbooks),
+        *_budgets(budgets, playbooks, freeze),
     ]
     return {"type": "home", "blocks": blocks}
 
@@ -113,15 +126,27 @@ def _urgency(told: Told, gate: GateState) -> str:
     return f"*{left}*, asked {age} ago; needs {safe(gate.needed, 200)}"
 
 
-def _tasks(tasks: Sequence[tuple[Told, ManualTask]]) -> Iterator[Block]:
-    if not tasks:
+def _freeze(freeze: Freeze | None, *, may_lift: bool) -> Iterator[Block]:
+    if freeze is None:
         return
-    yield header(f"To do: {len(tasks)}")
-    for told, task in tasks[:_MOST_TASKS]:
+    yield header(f"🧊 {freeze.mark} Everything automatic is frozen")
+    yield section(
+        f"Since {when(freeze.since)}: {safe(freeze.why, 600)}.\n"
+        "Findings are only *proposed* until somebody lifts it."
+    )
+    if may_lift:
+        yield actions(freeze_button(freeze))
+
+
+def _tasks(tasks: Tasks) -> Iterator[Block]:
+    if not tasks.number:
+        return
+    yield header(f"To do: {tasks.number}")
+    for told, task in tasks.newest:
         yield section(f"☐ {safe(task.text, 600)}\n{told.mark} {code(told.id, 60)}{_thread(told)}")
         yield task_buttons(told, task)
-    if len(tasks) > _MOST_TASKS:
-        yield section(f"… and {len(tasks) - _MOST_TASKS} more.")
+    if left := tasks.number - len(tasks.newest):
+        yield section(f"… and {left} more.")
 
 
 def _standing_in(identity: Identity, playbooks: Playbooks, away: Away) -> Iterator[Block]:
@@ -166,14 +191,18 @@ def _open_incidents(incidents: Iterable[Told]) -> Iterator[Block]:
     yield actions(button("Contain an instance…", NEW, "new", style="primary"))
 
 
-def _budgets(budgets: Budgets, playbooks: Playbooks) -> Iterator[Block]:
+def _budgets(budgets: Budgets, playbooks: Playbooks, freeze: Freeze | None) -> Iterator[Block]:
     lines = [
         f"• {safe(account.name, 60)} {code(number, 20)}: "
         f"{_of(budgets.changes.get(number, 0), budgets.changes_limit)} changes within the last hour"
         for number, account in playbooks.accounts.items()
     ]
     automatic = _of(budgets.automatic, budgets.automatic_limit)
-    lines.append(f"• {automatic} incidents started automatically within the last hour")
+    spent = f"• {automatic} incidents started automatically within the last hour"
+    left = max(0, budgets.automatic_limit - budgets.automatic)
+    lines.append(
+        f"{spent}: *frozen* since {when(freeze.since)}" if freeze else f"{spent}, {left} are left"
+    )
     yield divider()
     yield from sections("Budgets", lines, _BUDGETS_ROOM, "")
 

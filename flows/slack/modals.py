@@ -13,10 +13,12 @@ from flows.slack.actions import (
     BREAK_GLASS,
     CODE,
     DENY,
+    RESUME_AUTOMATIC,
     TASK_DONE,
     TASK_IMPOSSIBLE,
     TRIGGER,
     UNDO,
+    FreezeValue,
     GateValue,
     TaskValue,
 )
@@ -24,9 +26,10 @@ from flows.slack.blast_radius import risk
 from flows.slack.blocks import context, plain_text, section, sections
 from flows.slack.commands import Contain
 from flows.slack.forms import OPTION, TITLE, form, input_block, state, text_input, value
+from flows.slack.freeze import Freeze
 from flows.slack.message import Block
 from flows.slack.pick import Picked
-from flows.slack.text import code, codes, safe
+from flows.slack.text import code, codes, safe, when
 from flows.slack.told import Told
 from flows.undo import kept_of
 from runbooks.playbook import Playbooks
@@ -163,6 +166,23 @@ def abort(incident: Incident) -> Block:
     label = "Dismiss" if proposed else "Stop"
     blocks = [section(f"{code(incident.id, 60)}: {said}"), _why_input("Why?")]
     return form(ABORT, f"{label} this", label, blocks, incident.id)
+
+
+def lift_freeze(freeze: Freeze) -> Block:
+    """Asks why; says what lifting a freeze means."""
+    blocks = [
+        section(
+            f"{freeze.mark}: everything automatic is frozen since {when(freeze.since)}: "
+            f"{safe(freeze.why, 600)}."
+        ),
+        section(
+            "Findings whose route is automatic *start by themselves* again. What was proposed "
+            "meanwhile waits for somebody to start it."
+        ),
+        _why_input("What did you find out?"),
+    ]
+    value = str(FreezeValue(freeze.seq))
+    return form(RESUME_AUTOMATIC, "Resume automatic", "Resume", blocks, value)
 
 
 def notice(title: str, text: str, *, more: Sequence[str] = ()) -> Block:

@@ -1,9 +1,10 @@
 """Keeping Slack's threads as the journal says they should be.
 
-What an incident's thread has to say is a function of its records (:mod:`flows.slack.thread`). The
-poster compares that with what it has posted, and posts or updates the difference. Slack that is
-down, slow or rate limited, and a restart, so only mean that the difference is made up for later, in
-order; nothing that happens to an incident ever waits for it.
+What an incident's thread has to say is a function of its records (:mod:`flows.slack.thread`), and
+what there is to say of freezes is one of theirs (:mod:`flows.slack.freeze`). The poster compares
+that with what it has posted, and posts or updates the difference. Slack that is down, slow or rate
+limited, and a restart, so only mean that the difference is made up for later, in order; nothing
+that happens to an incident ever waits for it.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from datetime import UTC, datetime
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from flows.incident import is_incident
+from flows.automatic import CHAIN as FREEZES
+from flows.incident import PREFIX, is_incident
 from flows.journal.errors import IncidentHeld, JournalUnavailable
-from flows.journal.journal import Journal
+from flows.journal.journal import IncidentHead, Journal
 from flows.journal.record import Actor, Record
 from flows.slack.away import AWAY_KIND, CHAIN, Away, away_now
+from flows.slack.freeze import freeze_messages
 from flows.slack.incident_channel import CHANNEL, NOTICE, notice, open_channel, own_channel
 from flows.slack.pace import Pace
 from flows.slack.posting import (
@@ -125,7 +128,7 @@ class Poster:
         return min(due, self._send_what_may_go(), self._look_at - time.monotonic())
 
     def _hear(self, record: Record) -> None:
-        if is_incident(record.incident):
+        if _is_told_of(record.incident):
             self._heard.setdefault(record.incident, time.monotonic())
             self._wake.set()
         elif record.kind == AWAY_KIND:
@@ -144,7 +147,7 @@ class Poster:
     async def _look(self) -> None:
         """Read what any process has written."""
         try:
-            heads = await asyncio.to_thread(self._journal.incidents)
+            heads = await asyncio.to_thread(self._heads)
             said = await asyncio.to_thread(self._journal.records, CHAIN, self._said_to)
             if self._before is None:
                 await self._learn_what_is_told()
@@ -160,15 +163,19 @@ class Poster:
         if self._before is None:
             self._before = {head.incident for head in heads}
         for head in heads:
-            if is_incident(head.incident) and self._is_news(head.incident, head.seq):
+            if self._is_news(head.incident, head.seq):
                 await self._read(head.incident)
+
+    def _heads(self) -> list[IncidentHead]:
+        """Those of what is told. There may be many more findings than incidents."""
+        return [*self._journal.incidents(PREFIX), *self._journal.incidents(FREEZES)]
 
     async def _learn_what_is_told(self) -> None:
         """Years of incidents that are told, or never were to be, are not read one by one."""
         for record in await asyncio.to_thread(lambda: list(self._journal.find(kind=TOLD))):
             self._done[record.incident] = record.seq
         opened = await asyncio.to_thread(lambda: list(self._journal.find(kind="incident.opened")))
-        self._untold.update(record.incident for record in opened if not _channel(record))
+        self._untold.update(record.incident for record in opened if not self._channel(record))
 
     def _is_news(self, incident: str, seq: int) -> bool:
         if (telling := self._tellings.get(incident)) is not None:
@@ -204,18 +211,19 @@ class Poster:
     def _begin(self, records: list[Record]) -> Telling | None:
         """An incident that is not being told yet; None where it is told already, or to nobody."""
         opened, last = records[0], records[-1]
-        if not (channel := _channel(opened)):
+        if not (channel := self._channel(opened)):
             self._untold.add(opened.incident)
             return None
         if last.kind == TOLD:
             self._done[opened.incident] = last.seq
             return None
         places = self._playbooks.slack
+        apart = places is not None and places.incident_channels
         telling = Telling(
             opened.incident,
             channel,
             uncertain=opened.incident in (self._before or ()),
-            apart=places is not None and places.incident_channels,
+            apart=apart and is_incident(opened.incident),
         )
         self._tellings[opened.incident] = telling
         return telling
@@ -257,6 +265,9 @@ class Poster:
         await self._end_where_told(telling)
 
     def _wanted(self, records: list[Record], now: datetime, away: Away) -> list[Wanted]:
+        if records[0].incident == FREEZES:
+            freezes = freeze_messages(records, self._playbooks, now, away)
+            return [Wanted(message, message.digest) for message in freezes]
         found = messages(records, self._playbooks, now, away)
         if channel := own_channel(records):
             found.append(notice(Told(records, self._playbooks, now, away), channel))
@@ -375,7 +386,7 @@ class Poster:
 
     async def _find(self, telling: Telling) -> None:
         """Find what was posted before, and not recorded because the answer, or the process, died."""
-        since = telling.records[0].at.timestamp() - _CLOCKS_DIFFER
+        since = telling.unsaid_since().timestamp() - _CLOCKS_DIFFER
         files = {w.message.file.name: w.key for w in telling.wanted if w.message.file is not None}
         if OPENING not in telling.posted:
             await self._find_in(telling, Place(telling.channel), since, files)
@@ -432,15 +443,21 @@ class Poster:
             self._pace.close(channel, _REFUSED_FOR)
         self._report(f"the channel of {telling.incident} can't be written to ({why})")
 
+    def _channel(self, first: Record) -> str:
+        """Where what begins so is told; empty where Slack was not set up then."""
+        if first.incident == FREEZES:
+            places = self._playbooks.slack
+            return places.channel if places else ""
+        return str(first.body.get("channel") or "")
+
     def _report(self, problem: str) -> None:
         if problem != self.problem:
             _LOG.warning("Slack: %s; what there is to say is kept.", problem)
         self.problem = problem
 
 
-def _channel(opened: Record) -> str:
-    """The channel in which an incident is told; empty where Slack was not set up."""
-    return str(opened.body.get("channel") or "")
+def _is_told_of(chain: str) -> bool:
+    return is_incident(chain) or chain == FREEZES
 
 
 @asynccontextmanager

@@ -22,21 +22,17 @@ _ROOM = 1_800
 _LEFT_ROOM = 1_800
 # Whoever restarts what carries incidents out goes on with them; there is nothing to sum up yet.
 _UNTOLD = "interrupted"
+_BEGINS = ("incident.asked", "incident.started", "undo.started")
 
 
 def closing_messages(told: Told) -> Iterator[tuple[int, Message]]:
     """A summary and a report for each time that the incident came to an end, as it was then."""
-    number = 0
-    for index, record in enumerate(told.records):
-        closed = record.kind == "incident.closed" and record.body["status"] != _UNTOLD
-        if not closed and record.kind != "incident.aborted":
-            continue
-        if _closes_the_aborted(told, index):
-            continue
-        number += 1
+    ends = _ends(told)
+    for number, index in enumerate(ends, start=1):
+        record = told.records[index]
         then = replace(told, records=told.records[: index + 1], now=record.at)
         suffix = "" if number == 1 else f":{number}"
-        latest = index == _last_end(told)
+        latest = index == ends[-1] and _is_at_an_end(told)
         yield record.seq, summary(then, f"summary{suffix}", record, latest=latest)
         yield record.seq, _report(then, number)
 
@@ -193,11 +189,39 @@ def _closes_the_aborted(told: Told, index: int) -> bool:
     )
 
 
-def _last_end(told: Told) -> int:
-    """The index of the last record that ended it, or began it anew."""
-    kinds = ("incident.closed", "incident.aborted", "incident.started", "undo.started")
-    return max(
-        index
+def _ends(told: Told) -> list[int]:
+    """The indices of the records that ended it, but for those that say nothing new."""
+    ends: list[int] = []
+    for index, record in enumerate(told.records):
+        closed = record.kind == "incident.closed" and record.body["status"] != _UNTOLD
+        if not closed and record.kind != "incident.aborted":
+            continue
+        if _closes_the_aborted(told, index) or (ends and _is_as_before(told, ends[-1], index)):
+            continue
+        ends.append(index)
+    return ends
+
+
+def _is_as_before(told: Told, before: int, index: int) -> bool:
+    """Whether a finding that goes on has only had it looked at again, and all was as it had been.
+
+    GuardDuty repeats a finding for as long as it goes on; that is no news each time.
+    """
+    since = told.records[before + 1 : index]
+    end, known = told.records[index], told.records[before]
+    return (
+        any(record.kind == "incident.asked" for record in since)
+        and not any(record.kind in ("change.intent", "undo.started") for record in since)
+        and (end.kind, end.body) == (known.kind, known.body)
+    )
+
+
+def _is_at_an_end(told: Told) -> bool:
+    """Whether nobody has gone on with it since it ended."""
+    kinds = (*_BEGINS, "incident.closed", "incident.aborted")
+    moves = [
+        record
         for index, record in enumerate(told.records)
         if record.kind in kinds and not _closes_the_aborted(told, index)
-    )
+    ]
+    return moves[-1].kind not in _BEGINS and moves[-1].body.get("status") != _UNTOLD

@@ -1,18 +1,24 @@
-"""One incident's thread as far as it was told: what is there, what there should be, what differs."""
+"""One incident's thread as far as it was told: what is there, what there should be, what differs.
+
+So it is with what is told of freezes, whose messages stand each for itself: they begin no thread.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from flows.automatic import FROZEN, RESUMED
 from flows.journal.record import Record
+from flows.slack.freeze import freezes
 from flows.slack.incident_channel import CHANNEL, NOTICE
 from flows.slack.message import Message
 
 OPENING = "opening"
 POSTED, TOLD = "slack.posted", "slack.told"
-_BEGINS = {"incident.opened", "incident.started", "undo.started"}
-_ENDS = {"incident.closed", "incident.aborted"}
+_BEGINS = {"incident.opened", "incident.asked", "incident.started", "undo.started", FROZEN}
+_ENDS = {"incident.closed", "incident.aborted", RESUMED}
 # They change how far the progress is, and no more: there are many, and nobody waits for one.
 _PROGRESS = ("step.", "change.", "verify.")
 
@@ -36,6 +42,11 @@ class Wanted:
     @property
     def key(self) -> str:
         return self.message.key
+
+    @property
+    def begins(self) -> bool:
+        """Whether it needs no message before it."""
+        return not self.message.thread and self.key != NOTICE
 
 
 @dataclass
@@ -144,9 +155,15 @@ class Telling:
                 continue
             if wanted.key in self.posted or (wanted.key == NOTICE and OPENING in self.posted):
                 yield wanted
-            elif in_order and (wanted.key == OPENING or OPENING in self.posted):
+            elif in_order and (wanted.begins or OPENING in self.posted):
                 yield wanted
                 in_order = False
+
+    def unsaid_since(self) -> datetime:
+        """Before when nothing can have been posted that isn't in the records of it yet."""
+        unsaid = {wanted.key for wanted in self.wanted if wanted.key not in self.posted}
+        begun = [freeze.since for freeze in freezes(self.records) if freeze.key in unsaid]
+        return min(begun, default=self.records[0].at)
 
     def channel_of(self, wanted: Wanted) -> str:
         """Where a message is, or belongs."""

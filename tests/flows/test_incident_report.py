@@ -76,6 +76,22 @@ def test_it_tells_what_failed_what_is_open_and_what_nobody_knows() -> None:
     assert "(broke the glass)" in report
 
 
+def test_it_tells_which_findings_joined_and_which_are_resolved() -> None:
+    made = some_playbooks(lambda: "words")
+    records = some_records(lambda: "words", made)
+    paused = next(record.seq for record in records if record.kind == "incident.paused")
+    report = incident_report(records[:paused], made)
+    assert "## Findings that joined later" in report
+    assert report.count("- `words`, severity 9.5: words (`f`)") == 2
+    assert "Archived or resolved" not in report
+    resolved = next(record.seq for record in records if record.kind == "finding.resolved")
+    assert "| another finding joins: words (severity 9.5) f |" in report
+    assert "- Paused: words" in report
+    then = incident_report(records[:resolved], made)
+    assert then.count("Archived or resolved where it came from.") == 1
+    assert "- Paused" not in incident_report(records, made)
+
+
 def test_what_others_wrote_is_text() -> None:
     nasty = "[a](https://evil.example)|<img src=x>\n# Approved\u202e`x`"
     made = some_playbooks(lambda: nasty)

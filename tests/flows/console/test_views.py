@@ -12,9 +12,10 @@ import pytest
 from rich.console import Console
 
 from flows.approvals import SYSTEM
-from flows.console.incident_view import sentence, show_incidents, show_status, show_timeline
+from flows.console.incident_view import show_incidents, show_status, show_timeline
 from flows.console.live_view import LiveView
 from flows.console.plan_view import show_plan
+from flows.console.sentences import sentence
 from flows.console.terminal import console, shown
 from flows.documents import gate_document, incident_document, record_document
 from flows.execution import open_incident
@@ -81,9 +82,20 @@ def story(book: Journal, text: str = "because") -> Case:
     write("undo.started", {"step": "ec2.isolate"})
     write("warning", {"step": "ec2.isolate", "text": text})
     write("incident.waiting", {"gate": "contain"})
+    write("finding.joined", {"finding": _finding("f1", text)})
+    write("finding.joined", {"finding": _finding("f2", text)})
+    write("finding.resolved", {"finding": _finding("f1", text)})
+    for automatic in (True, False):
+        write("incident.asked", {"automatic": automatic, "simulate": "", "reason": text})
+    write("incident.paused", {"why": text})
+    write("slack.channel", {"channel": text})
     write("incident.aborted", {"why": text}, ALICE.actor)
     write("incident.closed", {"status": "aborted", "error": text})
     return case
+
+
+def _finding(identity: str, text: str) -> dict[str, Any]:
+    return {"source": "guardduty", "id": identity, "type": text, "severity": 8.0, "title": text}
 
 
 def test_every_kind_of_record_has_a_sentence(book: Journal) -> None:
@@ -93,7 +105,114 @@ def test_every_kind_of_record_has_a_sentence(book: Journal) -> None:
         said = sentence(record)
         assert said != record.kind, record.kind
         assert said.strip()
-    assert len({record.kind for record in records}) == 27
+    assert len({record.kind for record in records}) == 32
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "said"),
+    [
+        (
+            "automatic.frozen",
+            {"why": "11 of 10", "simulate": ""},
+            "everything automatic is frozen: 11 of 10",
+        ),
+        (
+            "automatic.resumed",
+            {"why": "looked", "simulate": "http://127.0.0.1:9"},
+            "incidents start automatically again (simulated at http://127.0.0.1:9): looked",
+        ),
+        (
+            "finding.decided",
+            {
+                "type": "Backdoor:EC2/C&CActivity.B",
+                "severity": 7.5,
+                "id": "f1",
+                "via": "sqs",
+                "outcome": "contained",
+                "incident": "inc-1",
+                "why": ["one", "two"],
+            },
+            "Backdoor:EC2/C&CActivity.B (severity 7.5) f1 by sqs: contained (inc-1): one; two",
+        ),
+        (
+            "finding.decided",
+            {"via": "sqs", "outcome": "unrouted", "incident": "", "why": []},
+            "? (severity ?) by sqs: unrouted",
+        ),
+        (
+            "finding.rejected",
+            {"via": "webhook", "path": "detail.id", "reason": "it is missing"},
+            "not understood, by webhook: detail.id: it is missing",
+        ),
+        ("dead-letter.sent", {"queue": "https://q", "sha256": "a" * 64}, "sent to https://q: aaaa"),
+        (
+            "sweep.done",
+            {"account": "1", "region": "eu-west-1", "found": 1, "simulate": ""},
+            "swept 1 eu-west-1: 1 new finding",
+        ),
+        ("slack.refused", {"what": "undo it", "why": "a guest"}, "could not undo it: a guest"),
+        ("person.away", {"user": "U1", "until": "2026"}, "U1 is away until 2026"),
+        ("person.away", {"user": "U1", "until": ""}, "U1 is back"),
+    ],
+)
+def test_records_of_other_chains_have_a_sentence(
+    book: Journal, kind: str, body: dict[str, Any], said: str
+) -> None:
+    assert sentence(book.append("chain", kind, body, SYSTEM)).startswith(said)
+
+
+def test_a_status_says_which_findings_there_are_and_which_are_resolved(book: Journal) -> None:
+    case = story(book, "Backdoor:EC2/X")
+    text = printed(lambda out: show_status(out, fold(book.records(case.id)), []))
+    assert "finding: Backdoor:EC2/X (severity 8) f1  resolved\n" in text
+    assert "finding: Backdoor:EC2/X (severity 8) f2\n" in text
+    for number in range(30):
+        body = {"finding": _finding(f"more-{number}", "x")}
+        book.append(case.id, "finding.joined", body, SYSTEM)
+    text = printed(lambda out: show_status(out, fold(book.records(case.id)), []))
+    assert text.count("finding: ") == 20
+    assert "… and 12 more findings" in text
+
+
+def test_what_waits_is_marked_with_whom_it_waits_for(book: Journal) -> None:
+    Case(book, proposed=True, id="inc-20260101-00aaaa")
+    for number, kind in enumerate(("incident.waiting", "incident.paused", "incident.started")):
+        case = Case(book, id=f"inc-20260101-00000{number}")
+        body = {"gate": "contain", "why": "The service is ending.", "reason": "x"}
+        book.append(case.id, kind, body, SYSTEM)
+    found = [fold(book.records(head.incident)) for head in book.incidents()]
+    text = printed(lambda out: show_incidents(out, found))
+    marks = {line.split()[0]: line.rstrip() for line in text.splitlines() if "inc-2" in line}
+    assert marks["inc-20260101-00aaaa"].endswith("somebody to start it")
+    assert marks["inc-20260101-000000"].endswith("a decision")
+    assert marks["inc-20260101-000001"].endswith("the service")
+    assert marks["inc-20260101-000002"].endswith(TARGET.id)
+    assert "1 incident waits for somebody to start: `clampdown resume INCIDENT`" in text
+    paused = fold(book.records("inc-20260101-000001"))
+    assert "paused: The service is ending." in printed(lambda out: show_status(out, paused, []))
+    proposed = fold(book.records("inc-20260101-00aaaa"))
+    said = printed(lambda out: show_status(out, proposed, []))
+    assert "nothing is done until somebody starts it" in said
+    assert "clampdown resume inc-20260101-00aaaa" in said
+    assert incident_document(paused, [])["paused"] == "The service is ending."
+    assert incident_document(proposed, [])["paused"] is None
+
+
+def test_what_was_paused_is_so_no_more_once_anybody_goes_on_or_stops_it(book: Journal) -> None:
+    for number, (kind, body) in enumerate(
+        {
+            "incident.started": {"reason": "gone on with"},
+            "incident.aborted": {"why": "x"},
+            "incident.closed": {"status": "failed", "error": "x"},
+            "undo.started": {"step": None},
+        }.items()
+    ):
+        case = Case(book, id=f"inc-20260101-00000{number}")
+        book.append(case.id, "incident.paused", {"why": "ending"}, SYSTEM)
+        paused = fold(book.records(case.id))
+        assert (paused.status, paused.paused) == ("waiting", "ending")
+        book.append(case.id, kind, body, SYSTEM)
+        assert fold(book.records(case.id)).paused == ""
 
 
 def test_a_record_from_a_newer_clampdown_is_shown_by_its_kind(book: Journal) -> None:
@@ -293,6 +412,8 @@ def test_documents_are_plain_and_stable(book: Journal) -> None:
     assert document["steps"][0]["error"] == "because"
     assert [task["done"] for task in document["manual"]] == [True, None]
     assert len(document["unknown"]) == 1
+    found = [(known["id"], known["resolved"]) for known in document["findings"]]
+    assert found == [("f1", True), ("f2", False)]
     gate = gate_document(case.state())
     assert gate["votes"][0]["break_glass"]
     assert json.loads(json.dumps(record_document(records[0])))["hash"] == records[0].hash

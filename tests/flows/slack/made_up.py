@@ -161,6 +161,12 @@ def some_records(text: Text, playbooks: Playbooks, *, many: int = 1) -> list[Rec
             SYSTEM,
         ),
         ("warning", {"step": "ec2.isolate", "text": text()}, SYSTEM),
+        ("finding.joined", {"finding": _finding(text, "1")}, SYSTEM),
+        ("finding.joined", {"finding": _finding(text, "2")}, SYSTEM),
+        ("finding.resolved", {"finding": _finding(text, "1")}, SYSTEM),
+        ("finding.joined", {"finding": _finding(text, "1")}, SYSTEM),
+        ("incident.asked", {"automatic": True, "simulate": "", "reason": text()}, SYSTEM),
+        ("incident.paused", {"why": text()}, SYSTEM),
         ("manual.requested", {"id": "call", "text": text(), "by": "oncall"}, SYSTEM),
         ("manual.requested", {"id": "write", "text": text(), "by": "leads"}, SYSTEM),
         ("manual.decided", {"id": "call", "done": False, "note": text()}, other),
@@ -201,6 +207,19 @@ def _opened(text: Text, playbooks: Playbooks) -> dict[str, Any]:
         "proposed": False,
         "automatic": False,
         "channel": "C0INCIDENT",
+    }
+
+
+def _finding(text: Text, account: str) -> dict[str, Any]:
+    """One that joins; by its account, it is another one than those of other accounts."""
+    return {
+        "source": text(),
+        "account": account,
+        "region": text(),
+        "id": "f",
+        "type": text(),
+        "severity": 9.5,
+        "title": text(),
     }
 
 

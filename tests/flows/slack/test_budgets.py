@@ -22,18 +22,11 @@ def intent(mode: str = "live", *, account: str = ACCOUNT, undoes: int | None = N
 
 def test_changes_of_each_account_and_side_are_counted_but_no_undos() -> None:
     intents = [intent(), intent(), intent("simulated"), intent(undoes=7), intent(account="1" * 12)]
-    live = budgets(PLAYBOOKS, intents, [], "")
+    live = budgets(PLAYBOOKS, intents, 0, "")
     assert (live.changes, live.changes_limit) == ({ACCOUNT: 2}, 200)
-    assert budgets(PLAYBOOKS, intents, [], "http://127.0.0.1:1").changes == {ACCOUNT: 1}
+    assert budgets(PLAYBOOKS, intents, 0, "http://127.0.0.1:1").changes == {ACCOUNT: 1}
 
 
-def test_automatic_incidents_of_the_same_side_are_counted() -> None:
-    openings = [
-        record(automatic=True, simulate=""),
-        record(automatic=False, simulate=""),
-        record(automatic=True, simulate="http://127.0.0.1:1"),
-        record(automatic=True, simulate="http://127.0.0.1:2"),
-    ]
-    live = budgets(PLAYBOOKS, [], openings, "")
-    assert (live.automatic, live.automatic_limit) == (1, 10)
-    assert budgets(PLAYBOOKS, [], openings, "http://127.0.0.1:2").automatic == 1
+def test_what_has_started_automatically_stands_beside_its_limit() -> None:
+    live = budgets(PLAYBOOKS, [], 3, "")
+    assert (live.automatic, live.automatic_limit) == (3, 10)

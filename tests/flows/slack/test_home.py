@@ -7,17 +7,20 @@ from datetime import timedelta
 
 import pytest
 
+from flows.approvals import groups_of
 from flows.identity import Identity
-from flows.slack.actions import APPROVE, AWAY, DENY, NEW, REVIEW, TASK_DONE
+from flows.journal.record import Record
+from flows.slack.actions import APPROVE, AWAY, DENY, NEW, RESUME_AUTOMATIC, REVIEW, TASK_DONE
 from flows.slack.away import NOBODY_AWAY, Away
 from flows.slack.budgets import Budgets
-from flows.slack.home import home
+from flows.slack.freeze import Freeze
+from flows.slack.home import Tasks, home
 from flows.slack.message import Block
 from flows.slack.told import Told
 from tests.flows.people import ACCOUNT, TEAM
 from tests.flows.slack.incidents import buttons, shown
 from tests.flows.slack.limits import check_view
-from tests.flows.slack.made_up import BEGAN, ID, some_playbooks, some_records
+from tests.flows.slack.made_up import BEGAN, ID, SYSTEM, some_playbooks, some_records
 
 ANA, BEN, RIA = (Identity("slack", user, TEAM) for user in ("U0ANA", "U0BEN", "U0RIA"))
 LEA = Identity("slack", "U0LEA", TEAM, usergroups=("S0LEADS",))
@@ -33,9 +36,20 @@ DECIDED = next(r.seq for r in RECORDS if r.kind == "gate.decided")
 TASKS = max(r.seq for r in RECORDS if r.kind == "manual.requested")
 
 
-def view(identity: Identity, upto: int, *, away: Away = NOBODY_AWAY, others: int = 0) -> Block:
+def view(
+    identity: Identity,
+    upto: int,
+    *,
+    away: Away = NOBODY_AWAY,
+    others: int = 0,
+    freeze: Freeze | None = None,
+) -> Block:
     told = Told(RECORDS[:upto], PLAYBOOKS, NOW, away)
-    made = home(identity, [told] * (1 + others), PLAYBOOKS, BUDGETS, away)
+    groups = groups_of(identity, PLAYBOOKS.approvers)
+    open_ = [task for task in told.incident.manual if task.done is None and task.by in groups]
+    number = 0 if told.is_over else len(open_) * (1 + others)
+    tasks = Tasks(number, [(told, task) for task in open_][:number])
+    made = home(identity, [told] * (1 + others), PLAYBOOKS, BUDGETS, away, tasks, freeze)
     check_view(made)
     return made
 
@@ -117,7 +131,19 @@ def test_own_absence_is_shown_and_set_here() -> None:
 def test_what_is_left_of_the_budgets() -> None:
     said = shown(view(EVE, 1))
     assert f"• words `{ACCOUNT}`: 12 of 200 changes within the last hour" in said
-    assert "• 🔴 10 of 10 incidents started automatically within the last hour" in said
+    assert "• 🔴 10 of 10 incidents started automatically within the last hour, 0 are left" in said
+
+
+def test_a_freeze_stands_first_with_a_button_for_those_who_may_lift_it() -> None:
+    body = {"why": "10 of 10 within the hour", "simulate": ""}
+    freeze = Freeze(Record("automatic", 7, NOW, "automatic.frozen", SYSTEM, body, "", ""))
+    said = shown(view(ANA, 1, freeze=freeze))
+    assert said.startswith("🧊 LIVE Everything automatic is frozen\nSince <!date^")
+    assert "10 of 10 within the hour." in said
+    assert "started automatically within the last hour: *frozen* since <!date^" in said
+    assert buttons(view(ANA, 1, freeze=freeze))[RESUME_AUTOMATIC]["value"] == "7"
+    assert RESUME_AUTOMATIC not in buttons(view(EVE, 1, freeze=freeze))
+    assert "frozen" not in shown(view(ANA, 1))
 
 
 def test_open_incidents_and_how_to_begin_one() -> None:
@@ -131,7 +157,8 @@ def test_what_has_no_room_is_counted() -> None:
     said = shown(view(ANA, ASKED, others=40))
     assert "Waiting for you: 41" in said
     assert "… and 26 more that are due later." in said
-    assert "… and 21 more" in shown(view(BEN, TASKS, others=30))
+    assert "To do: 31" in shown(view(BEN, TASKS, others=30))
+    assert "… and 30 more." in shown(view(BEN, TASKS, others=30))
 
 
 def test_what_is_due_first_stands_first() -> None:

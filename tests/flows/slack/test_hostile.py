@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from flows.identity import Identity
 from flows.incident_report import incident_report
+from flows.journal.record import Actor, Record
 from flows.slack import modals, pages
 from flows.slack.budgets import Budgets
 from flows.slack.commands import Contain
-from flows.slack.home import home
+from flows.slack.freeze import Freeze, freeze_messages
+from flows.slack.home import MOST_TASKS, Tasks, home
 from flows.slack.message import Block
 from flows.slack.pick import Picked
 from flows.slack.thread import messages
@@ -64,6 +66,16 @@ class Hostile:
         return next(self._texts)
 
 
+def frozen(text: Hostile, *, lifted: bool = False) -> Freeze:
+    """A freeze whose reasons, and who has lifted it, are a test's."""
+    actor = Actor("person", f"slack:{TEAM}/{text()}", "slack")
+    records = [
+        Record("automatic", seq, BEGAN, kind, actor, {"why": text(), "simulate": text()}, "", "")
+        for seq, kind in enumerate(("automatic.frozen", "automatic.resumed"), start=1)
+    ]
+    return Freeze(records[0], records[1] if lifted else None)
+
+
 def views(told: Told) -> Iterator[Block]:
     """Every view that there can be of an incident."""
     incident = told.incident
@@ -84,7 +96,7 @@ def views(told: Told) -> Iterator[Block]:
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(TEXTS, st.integers(1, 30), st.sampled_from([1, 4]), st.integers(0, 7200))
+@given(TEXTS, st.integers(1, 36), st.sampled_from([1, 4]), st.integers(0, 7200))
 def test_no_text_of_others_reaches_slack_as_anything_but_text(
     texts: list[str], upto: int, many: int, seconds: int
 ) -> None:
@@ -101,7 +113,23 @@ def test_no_text_of_others_reaches_slack_as_anything_but_text(
     budgets = Budgets({ACCOUNT: 250}, 200, 3, 10)
     for user in ("U0ANA", "U0BEN", "U0RIA"):
         identity = Identity("slack", user, TEAM)
-        check_view(home(identity, [told] * 40, playbooks, budgets, away))
+        open_ = [(told, task) for task in told.incident.manual] * MOST_TASKS
+        tasks = Tasks(len(open_), open_[:MOST_TASKS])
+        check_view(home(identity, [told] * 40, playbooks, budgets, away, tasks, frozen(text)))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(TEXTS)
+def test_no_text_of_others_reaches_what_is_told_of_a_freeze_as_anything_but_text(
+    texts: list[str],
+) -> None:
+    text = Hostile(texts)
+    for freeze in (frozen(text), frozen(text, lifted=True)):
+        records = [record for record in (freeze.frozen, freeze.lifted) if record]
+        made = freeze_messages(records, some_playbooks(text), BEGAN)
+        assert len(made) == 1
+        check_message(made[0])
+        check_view(modals.lift_freeze(freeze))
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -124,7 +152,7 @@ def test_no_text_of_others_reaches_a_form_as_anything_but_text(texts: list[str])
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(TEXTS, st.integers(1, 30))
+@given(TEXTS, st.integers(1, 36))
 def test_a_report_has_no_markup_but_its_own(texts: list[str], upto: int) -> None:
     text = Hostile(texts)
     playbooks = some_playbooks(text)
