@@ -34,6 +34,7 @@ def write(directory: Path, steps: Sequence[str] = CONTAINMENT, *, targets: int =
     budgets = data["guardrails"]["budgets"]
     budgets["targets_per_incident"] = targets
     budgets["changes_per_account_per_hour"] = 100_000
+    budgets["automatic_isolations_per_hour"] = 100_000
     path = directory / "playbooks.yaml"
     path.write_text(_dumped(data), encoding="utf-8")
     return path

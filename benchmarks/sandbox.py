@@ -18,7 +18,7 @@ LATENCY_MS = 50
 
 @contextmanager
 def sandbox(latency_ms: int = LATENCY_MS) -> Iterator[dict[str, Any]]:
-    """Start ``clampdown sandbox``; yields what it prints with ``--json``."""
+    """Start ``clampdown sandbox``; yields what it prints with ``--json``, and its process's id."""
     command = [sys.executable, "-m", "flows.cli", "sandbox", "--json", "--latency", str(latency_ms)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -34,7 +34,7 @@ def sandbox(latency_ms: int = LATENCY_MS) -> Iterator[dict[str, Any]]:
     if world is None:
         raise RuntimeError("the sandbox did not start")
     try:
-        yield world
+        yield {**world, "pid": process.pid}
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(timeout=10)

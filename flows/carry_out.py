@@ -126,6 +126,11 @@ def _close(execution: Execution, error: ClampdownError | None) -> None:
         why = "The service is ending; this goes on by itself when it is back."
         execution.recorder.append("incident.paused", {"why": why})
         return
+    if execution.around.resumes and execution.recorder.lost:
+        # What failed for want of a record has not failed for good.
+        why = "The journal could not be written meanwhile; this goes on by itself."
+        execution.recorder.append("incident.paused", {"why": why})
+        return
     body = {"status": _status(execution, error), "error": str(error) if error else ""}
     if not error and execution.failures:
         body["error"] = "; ".join(execution.failures)

@@ -14,7 +14,7 @@ from flows.identity import SERVICE, Identity
 from flows.incident import Incident
 from flows.incident_index import IncidentIndex
 from flows.intake.finding import Finding
-from flows.journal.errors import IncidentHeld
+from flows.journal.errors import IncidentHeld, JournalUnavailable
 from flows.journal.journal import Journal
 from flows.ledger import Listener
 from flows.responder import Opened, Responder
@@ -27,6 +27,7 @@ from runbooks.errors import ClampdownError, Denied, Interrupted, InvalidInput
 from runbooks.playbook import Playbooks
 
 INCIDENTS_AT_ONCE = 8
+_LATELY = timedelta(seconds=30)
 _LOG = logging.getLogger(__name__)
 
 
@@ -39,6 +40,14 @@ class Asked:
     reason: str = ""
     simulate: bool = False
     finding: Finding | None = None
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why an incident did not go on; ``at`` is on the monotonic clock."""
+
+    error: ClampdownError
+    at: float
 
 
 class Conductor:
@@ -67,6 +76,7 @@ class Conductor:
         self._clients = SharedClients()
         self._stop = Stop()
         self.turns = Turns(at_once, self._stop)
+        self._failures: dict[str, _Failure] = {}
         self._lock = threading.Lock()
         self._threads: dict[threading.Thread, str] = {}
 
@@ -156,9 +166,19 @@ class Conductor:
             with self.turns.turn(A_PERSON_ASKED) as end:
                 responder = self.responder(simulate=simulate, on_calm=end)
                 responder.carry_out(opened, identity, prefect=self._prefect)
+        except JournalUnavailable as error:
+            self._does_not_go_on(opened.incident.id, error)
         except ClampdownError as error:
             # What has become of the incident is in the journal; here, only why there is no more.
             _LOG.info("%s: %s", opened.incident.id, error)
+
+    def _does_not_go_on(self, incident: str, error: ClampdownError) -> None:
+        """Say so, once for each reason: it is tried again every few seconds."""
+        with self._lock:
+            known = self._failures.get(incident)
+            self._failures[incident] = _Failure(error, time.monotonic())
+        if known is None or str(known.error) != str(error):
+            _LOG.warning("%s does not go on: %s", incident, error)
 
     def go_on(
         self,
@@ -241,6 +261,19 @@ class Conductor:
             return incident in self._threads.values()
 
     @property
+    def trouble(self) -> str:
+        """Which incident does not go on for want of the journal, and why; empty where all do.
+
+        It is tried again every few seconds, here or by another process.
+        """
+        since = time.monotonic() - _LATELY.total_seconds()
+        with self._lock:
+            for incident, failure in self._failures.items():
+                if isinstance(failure.error, JournalUnavailable) and failure.at > since:
+                    return f"{incident} does not go on: {failure.error.what}"
+        return ""
+
+    @property
     def carried(self) -> int:
         """How many incidents this process is at."""
         with self._lock:
@@ -277,11 +310,13 @@ class Conductor:
                         calmed()
 
                     work(self._side_of(incident, on_calm))
+                with self._lock:
+                    self._failures.pop(incident, None)
             except (IncidentHeld, Denied, Interrupted):
                 # Another process is at it; there is nothing to go on with; or it is time to end.
                 return
             except ClampdownError as error:
-                _LOG.warning("%s does not go on: %s", incident, error)
+                self._does_not_go_on(incident, error)
                 if told:
                     told(error)
             finally:

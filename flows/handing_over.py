@@ -8,10 +8,14 @@ shows it; it is not trusted with it: what it loses, workers find in the journal.
 from __future__ import annotations
 
 import asyncio
-import logging
+import itertools
+import math
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
 from datetime import timedelta
+from queue import PriorityQueue
 from typing import Any
 
 from prefect import task
@@ -23,7 +27,8 @@ from flows.conductor import Conductor
 from flows.turns import CRITICAL
 
 _AGAIN = timedelta(seconds=2)
-_LOG = logging.getLogger(__name__)
+_AT_ONCE = 2
+Warn = Callable[[str, str], object]
 # The conductor of this process, if it is a worker.
 _WORKING: dict[str, Conductor] = {}
 
@@ -41,34 +46,57 @@ def contain_at_once() -> None:
 
 
 class HandOver:
-    """Hands incidents to whichever worker has a hand free. Never waits for Prefect."""
+    """Hands incidents to whichever worker has a hand free, the most urgent first.
 
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(2, thread_name_prefix="hand-over")
+    Nobody waits for Prefect, not even the end of the process: what it does not take, workers find in
+    the journal. ``warn`` is told of that, with the kind of problem and a sentence.
+    """
+
+    def __init__(self, warn: Warn) -> None:
+        self._warn = warn
+        self._numbers = itertools.count()
+        self._line: PriorityQueue[tuple[float, int, str]] = PriorityQueue()
+        self._closed = threading.Event()
+        for number in range(_AT_ONCE):
+            name = f"hand-over-{number}"
+            threading.Thread(target=self._hand_over_all, name=name, daemon=True).start()
 
     def __call__(self, incident: str, urgency: float) -> None:
-        self._pool.submit(self._hand_over, incident, urgency)
+        self._line.put((-urgency, next(self._numbers), incident))
 
     def close(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Hand nothing more over."""
+        self._closed.set()
+        for _ in range(_AT_ONCE):
+            self._line.put((-math.inf, next(self._numbers), ""))
+
+    def _hand_over_all(self) -> None:
+        while True:
+            urgency, _, incident = self._line.get()
+            if self._closed.is_set():
+                return
+            self._hand_over(incident, -urgency)
 
     def _hand_over(self, incident: str, urgency: float) -> None:
         chosen = contain_at_once if urgency >= CRITICAL else contain
         try:
             chosen.with_options(name=incident).delay()
         except Exception as error:  # whatever Prefect raises: a worker finds it in the journal
-            _LOG.warning("Prefect does not take %s (%s); a worker will find it.", incident, error)
+            said = f"Prefect does not take {incident} ({error}); a worker will find it."
+            self._warn(f"hand over: {type(error).__name__}", said)
 
 
 class WorkerLines:
     """Takes task runs from Prefect's server for the conductor of this process, until it is stopped.
 
-    ``limit`` is how many of each line are taken at once.
+    ``limit`` is how many of each line are taken at once. ``warn`` is told when there is nothing to
+    be had from Prefect, with the kind of problem and a sentence.
     """
 
-    def __init__(self, conductor: Conductor, limit: int) -> None:
+    def __init__(self, conductor: Conductor, limit: int, warn: Warn) -> None:
         _WORKING["here"] = conductor
         self._limit = limit
+        self._warn = warn
         self._enough = threading.Event()
         self._loops: list[asyncio.AbstractEventLoop] = []
         self._threads = [
@@ -89,7 +117,8 @@ class WorkerLines:
             try:
                 asyncio.run(self._until_enough(line))
             except Exception as error:  # Prefect's server is away: the journal is looked at anyway
-                _LOG.warning("Prefect gives no work (%s); looking again.", error)
+                said = f"Prefect gives no work ({error}); it is found in the journal."
+                self._warn(f"take work: {type(error).__name__}", said)
             self._enough.wait(_AGAIN.total_seconds())
 
     async def _until_enough(self, line: Any) -> None:
@@ -99,7 +128,8 @@ class WorkerLines:
             await asyncio.wait([serving], timeout=0.2)
         if not serving.done():
             serving.cancel()
-        await serving
+        with suppress(asyncio.CancelledError):
+            await serving
 
 
 def _contain(urgency: float) -> None:

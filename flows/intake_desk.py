@@ -28,6 +28,7 @@ from runbooks.errors import (
     InvalidInput,
     NoCredentials,
     Refused,
+    Throttled,
     UnknownTarget,
     WrongAccount,
 )
@@ -150,6 +151,10 @@ class Intake:
             found = fetch_findings([finding.arn], self._connections, patience=_PATIENCE)
         except (AccessDenied, NoCredentials, WrongAccount) as error:
             return f"GuardDuty could not be asked whether it has this finding: {error.what}"
+        except Throttled as error:
+            # It is tried again by itself; nobody has to do anything about it.
+            error.advice = ""
+            raise
         if not found:
             return FindingRejected(
                 f"GuardDuty does not have the finding {finding.id} in a form that is understood: it "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,11 +13,18 @@ from datetime import timedelta
 from pathlib import Path
 
 from flows.execution import Execution
-from flows.prefect_server import EmbeddedServer, embed_prefect, require_answer, running_ui
+from flows.prefect_server import (
+    EmbeddedServer,
+    NoAnswer,
+    embed_prefect,
+    require_answer,
+    running_ui,
+)
 
 # How long a server may take until it answers: for the first time it makes its database.
 _READY = timedelta(seconds=60)
 _ANSWERS = timedelta(seconds=5)
+_AGAIN = timedelta(milliseconds=500)
 # Prefect's SQLite collapses where more than a few runs write at once; PostgreSQL is not slower for it.
 _WRITING = threading.BoundedSemaphore(3)
 
@@ -71,7 +79,8 @@ class PrefectFollower:
             embed_prefect(self._home)
             url = os.environ.get("PREFECT_API_URL") or running_ui(self._home)
             if url:
-                require_answer(url, _ANSWERS)
+                # Who goes on by themselves have the time until a server is back.
+                _wait_for(url, _READY if self._execution.around.resumes else _ANSWERS)
             else:
                 self._server = EmbeddedServer(self._home)
                 url = self._server.url
@@ -85,6 +94,19 @@ class PrefectFollower:
             self._problem = f"{type(error).__name__}: {error}"
         if self._server:
             self._server.stop()
+
+
+def _wait_for(url: str, within: timedelta) -> None:
+    """Wait until a server answers that may be about to start. Raises NoAnswer."""
+    ends = time.monotonic() + within.total_seconds()
+    while True:
+        try:
+            require_answer(url, within)
+            return
+        except NoAnswer:
+            if time.monotonic() > ends:
+                raise
+        time.sleep(_AGAIN.total_seconds())
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from flows.automatic import Automatic
 from flows.carry_out import Result, carry_out, stoppable
 from flows.execution import MANUAL, Planner, Surroundings, open_incident
 from flows.identity import Identity, owner_of
-from flows.incident import Incident, fold, is_incident, new_incident_id
+from flows.incident import Incident, fold, new_incident_id
 from flows.incident_index import IncidentIndex
 from flows.intake.finding import Finding
 from flows.intake.route import Decision, Routed, Unrouted, choose, severity_holds
@@ -426,8 +426,8 @@ class Responder:
 
     def incidents(self) -> list[Incident]:
         """All incidents, the newest first."""
-        chains = [head.incident for head in self.journal.incidents()]
-        found = [fold(self.journal.records(chain)) for chain in chains if is_incident(chain)]
+        chains = self.journal.chains_with("incident.opened")
+        found = [fold(self.journal.records(chain)) for chain in chains]
         return sorted(found, key=lambda incident: incident.opened_at, reverse=True)
 
     def unfinished(self, untouched_for: timedelta = timedelta()) -> list[Incident]:
@@ -617,7 +617,8 @@ class Responder:
             except IncidentHeld as held:
                 # It says nothing about the finding, which is to be kept: no refusal.
                 raise JournalUnavailable(
-                    f"No incident could be opened for {_OPENING.total_seconds():.0f} s: {held.what}",
+                    f"No incident could be opened within {_OPENING.total_seconds():g} s, because "
+                    f"another process was opening one: {held.what}",
                     advice="One process at a time opens incidents. End that one if it hangs.",
                 ) from held
             yield

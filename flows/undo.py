@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from flows.execution import Surroundings, protected_rules
 from flows.incident import IncidentStatus, RecordedChange, fold
+from flows.journal.errors import JournalUnavailable
 from flows.journal.record import Actor
 from flows.ledger import JournalLedger, Recorder
 from runbooks.aws import IncidentContext, LiveAws, Once, Where
@@ -69,6 +70,9 @@ def undo_incident(
                     recorder.append("incident.paused", {"why": why})
                 else:
                     _close(recorder, "interrupted", f"The undo was interrupted: {error}")
+                raise
+            except JournalUnavailable:
+                # What it began it goes on with; what it could not write down has not failed.
                 raise
             except ClampdownError as error:
                 failures.append(f"{recorded.change.why}: {error}")

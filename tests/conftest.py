@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+import botocore.parsers
 import pytest
 from botocore.loaders import JSONFileLoader
+from botocore.utils import parse_timestamp
 
 from flows.gameday.aws.server import SimulatedAws
 from flows.gameday.worlds import WorldIds
@@ -42,6 +44,8 @@ def _load_file(self: JSONFileLoader, path: str) -> Any:
 
 
 JSONFileLoader.load_file = _load_file  # type: ignore[method-assign]
+# Nor need the few times that most answers repeat be worked out each time.
+botocore.parsers.DEFAULT_TIMESTAMP_PARSER = lru_cache(parse_timestamp)
 
 ROOT = Path(__file__).parent.parent
 

@@ -13,10 +13,11 @@ _CHUNK = 65_536
 
 
 class CuttableLine:
-    """Forwards what comes to ``port`` on 127.0.0.1 to another address, until it is cut.
+    """Forwards what comes to ``port`` on 127.0.0.1 to another address, until it is cut or held.
 
     Cut, it looks like a server that is gone: its connections are closed, and new ones are refused.
-    Mended, it takes new ones on the same port; those that were cut stay so.
+    Mended, it takes new ones on the same port; those that were cut stay so. Held, it looks like a
+    server that hangs: nothing is closed or refused, and nothing gets through until it is mended.
     """
 
     def __init__(self, port: int, host: str = _HOST) -> None:
@@ -24,6 +25,7 @@ class CuttableLine:
         self._lock = threading.Lock()
         self._connections: set[_Connection] = set()
         self._listener: socket.socket | None = None
+        self._flowing = threading.Event()
         self.port = 0
         self.mend()
 
@@ -41,14 +43,20 @@ class CuttableLine:
 
     def mend(self) -> None:
         """Let connections through again. A line that is whole stays as it is."""
+        self._flowing.set()
         with self._lock:
             if self._listener is None:
                 self._listener = socket.create_server((_HOST, self.port))
                 self.port = self._listener.getsockname()[1]
                 _in_thread(self._accept, self._listener)
 
+    def hold(self) -> None:
+        """Let nothing through, without a word. What is being sent right now may still be."""
+        self._flowing.clear()
+
     def cut(self) -> None:
         """Close every connection and refuse new ones. Nothing gets through when this returns."""
+        self._flowing.set()
         with self._lock:
             listener, self._listener = self._listener, None
             connections, self._connections = self._connections, set()
@@ -71,7 +79,7 @@ class CuttableLine:
             except OSError:
                 near.close()
                 continue
-            connection = _Connection(near, far, self._forget)
+            connection = _Connection(near, far, self._flowing, self._forget)
             with self._lock:
                 if self._listener is listener:
                     self._connections.add(connection)
@@ -92,9 +100,11 @@ class _Connection:
         self,
         near: socket.socket,
         far: socket.socket,
+        flowing: threading.Event,
         ended: Callable[[_Connection], None],
     ) -> None:
         self._ends = (near, far)
+        self._flowing = flowing
         self._ended = ended
         self._lock = threading.Lock()
         self._directions = 2
@@ -114,6 +124,7 @@ class _Connection:
     def _forward(self, source: socket.socket, sink: socket.socket) -> None:
         try:
             while data := source.recv(_CHUNK):
+                self._flowing.wait()
                 sink.sendall(data)
             # Who has said everything may still listen.
             sink.shutdown(socket.SHUT_WR)

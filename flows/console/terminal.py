@@ -26,6 +26,8 @@ def show_warnings() -> None:
     from rich.logging import RichHandler
 
     handler = RichHandler(level=logging.WARNING, console=console(sys.stderr), show_path=False)
+    # What Prefect warns of is about a view; what matters of that, the service says itself.
+    handler.addFilter(lambda record: not record.name.startswith("prefect"))
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
 
 

@@ -203,7 +203,9 @@ class _Webhook:
             async with asyncio.timeout(_TAKEN_WITHIN):
                 taken = await loop.run_in_executor(self._threads, self._take, document, "webhook")
         except (ClampdownError, TimeoutError) as error:
-            _LOG.warning("A document from the webhook can't be taken now: %s", error or "no answer")
+            _LOG.warning(
+                "A document from the webhook can't be taken now: %s", str(error) or "no answer"
+            )
             again = {"Retry-After": str(_AGAIN_SECONDS)}
             return _refusal(503, "It can't be taken now. Send it again.", again)
         return _answer(taken)

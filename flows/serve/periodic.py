@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 
+from flows.serve.sparing_log import SparingLog
 from runbooks.errors import ClampdownError
 
 _LOG = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ class Periodic:
         self._every = every
         self._work = work
         self._at_once = at_once
+        self._log = SparingLog(_LOG)
         self._enough = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -42,7 +44,7 @@ class Periodic:
             try:
                 self._work()
             except ClampdownError as error:
-                _LOG.warning("%s: %s", self._name, error)
+                self._log.warn(type(error).__name__, f"{self._name}: {error}")
             except Exception:  # a fault of ours must not end what keeps the service honest
                 _LOG.exception("%s failed; it is done again in %s", self._name, self._every)
             if self._enough.wait(self._every.total_seconds()):

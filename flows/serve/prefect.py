@@ -1,17 +1,22 @@
-"""Prefect's embedded server for as long as the service runs, started again should it die."""
+"""Prefect for as long as a process runs: looked at, and where it is embedded, started again."""
 
 from __future__ import annotations
 
 import logging
 import os
+import threading
 from datetime import timedelta
 from pathlib import Path
 
 from flows.prefect_server import EmbeddedServer, NoAnswer, embed_prefect, require_answer
+from flows.serve.backoff import Backoff
 from flows.serve.periodic import Periodic
+from flows.serve.sparing_log import SparingLog
 
 _LOOK_EVERY = timedelta(seconds=3)
 READY = timedelta(seconds=60)
+_FIRST_PAUSE = timedelta(seconds=1)
+_LONGEST_PAUSE = timedelta(minutes=2)
 _LOG = logging.getLogger(__name__)
 
 
@@ -23,41 +28,52 @@ class PrefectHome:
 
     def __init__(self, home: Path) -> None:
         self._home = home
+        self._log = SparingLog(_LOG)
+        self._enough = threading.Event()
+        self._backoff = Backoff(_FIRST_PAUSE, _LONGEST_PAUSE, self._enough)
         embed_prefect(home)
         self._server: EmbeddedServer | None = None
-        self._looking: Periodic | None = None
-        if os.environ.get("PREFECT_API_URL"):
-            self.url = os.environ["PREFECT_API_URL"]
-            return
-        self._server = EmbeddedServer(home, ui=True)
-        self.url = os.environ["PREFECT_API_URL"] = self._server.url
-        self._looking = Periodic("prefect", _LOOK_EVERY, self._look)
+        if not os.environ.get("PREFECT_API_URL"):
+            self._server = EmbeddedServer(home, ui=True)
+            os.environ["PREFECT_API_URL"] = self._server.url
+        self.url = os.environ["PREFECT_API_URL"]
+        self._looking = Periodic("prefect", _LOOK_EVERY, self._look, at_once=True)
         self._looking.start()
 
-    @property
-    def embedded(self) -> bool:
-        """Whether the server is this process's own."""
-        return self._server is not None
-
     def load(self) -> None:
-        """Load Prefect and wait for its server now, not when the first incident is shown."""
+        """Load Prefect now, not when the first incident is shown."""
         from flows import respond
 
         del respond
-        try:
-            require_answer(self.url, READY)
-        except NoAnswer as error:
-            _LOG.warning("%s; incidents are contained all the same.", error)
 
     def stop(self) -> None:
-        """End the embedded server."""
-        if self._looking:
-            self._looking.stop()
+        """Look at it no more, and end the embedded server."""
+        self._enough.set()
+        self._looking.stop()
         if self._server:
             self._server.stop()
             del os.environ["PREFECT_API_URL"]
 
     def _look(self) -> None:
         if self._server and not self._server.running:
-            _LOG.warning("Prefect's server has ended; it is started again.")
-            self._server = EmbeddedServer(self._home, ui=True, port=self._server.port)
+            self._start_again(self._server)
+            return
+        try:
+            require_answer(self.url, READY)
+        except NoAnswer as error:
+            if not self._enough.is_set():
+                self._log.warn("no answer", f"{error}; incidents are contained all the same.")
+        else:
+            self._backoff.succeeded()
+
+    def _start_again(self, ended: EmbeddedServer) -> None:
+        """One that ends before it has answered is started again later and later."""
+        self._log.warn("ended", "Prefect's server has ended; it is started again.")
+        self._backoff.failed("it has ended")
+        self._backoff.wait()
+        if self._enough.is_set():
+            return
+        try:
+            self._server = EmbeddedServer(self._home, ui=True, port=ended.port)
+        except OSError as error:
+            self._log.warn("start", f"Prefect's server can't be started: {error}.")

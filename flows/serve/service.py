@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -12,22 +13,23 @@ from functools import partial
 
 from flows.conductor import Conductor
 from flows.intake.urgency import severity_of
-from flows.intake_desk import Hand, Intake
-from flows.journal.journal import Journal
+from flows.intake_desk import Hand, Intake, Taken
+from flows.serve.clock import Clock
 from flows.serve.dead_letters import DeadLetters
 from flows.serve.http import http_app, serve_http
 from flows.serve.measuring import Measuring
-from flows.serve.metrics import Metrics
+from flows.serve.metrics import Metrics, Take
 from flows.serve.periodic import Periodic
 from flows.serve.prefect import PrefectHome
 from flows.serve.queue import Queue, QueueReader
 from flows.serve.settings import ServeSettings
+from flows.serve.sparing_log import SparingLog
 from flows.serve.sweep import Sweep
 from flows.serve.watch import LOOK_EVERY, Watch
 from flows.settings import Settings
 from flows.slack.service import SlackFace, slack_face, threads_and_journal
 from flows.slack.settings import SlackSettings
-from runbooks.errors import ClampdownError
+from runbooks.errors import ClampdownError, Interrupted
 from runbooks.playbook import Playbooks
 
 END_WITHIN = timedelta(seconds=20)
@@ -72,7 +74,8 @@ async def service(
         journal = await stack.enter_async_context(threads_and_journal(settings))
         metrics = Metrics()
         stack.enter_context(journal.heard_by(metrics.hear))
-        home = await asyncio.to_thread(PrefectHome, settings.prefect_home) if prefect else None
+        ending = Ending(END_WITHIN)
+        home = await asyncio.to_thread(_prefect, settings) if prefect else None
         if home:
             stack.callback(home.stop)
             # Nothing waits for it: what is contained meanwhile is shown when it is there.
@@ -86,7 +89,7 @@ async def service(
             prefect=prefect,
             at_once=serve.incidents_at_once,
         )
-        stack.push_async_callback(end, conductor)
+        stack.push_async_callback(end, conductor, ending)
         connections = conductor.responder().connections("clampdown-intake")
         stack.callback(connections.close)
         intake = Intake(
@@ -103,8 +106,8 @@ async def service(
         take = metrics.taking(intake.take)
         reader = QueueReader(queues, settings, take, severity_of)
         app = http_app(
-            ready=partial(_not_ready, journal, reader),
-            take=take,
+            ready=lambda: [*reader.healthy(), *journal_problems(conductor)],
+            take=ending.refusing(take),
             webhook_token=serve.webhook_token.get_secret_value(),
             slack=face.requests if face else None,
             metrics=metrics,
@@ -123,6 +126,7 @@ async def service(
         watch = Watch(conductor, _AFTER_WORKERS if workers else LOOK_EVERY)
         for periodic in (
             Periodic("watch", LOOK_EVERY, watch.look),
+            Periodic("clock", LOOK_EVERY, Clock().look),
             Periodic("measuring", _MEASURE_EVERY, measuring.once, at_once=True),
             Periodic("reaping", _REAP_EVERY, lambda: conductor.responder().reap()),
             *_sweeping(sweep, metrics, serve),
@@ -131,15 +135,59 @@ async def service(
             stack.callback(periodic.stop)
         if queues:
             reader.start()
-            stack.push_async_callback(asyncio.to_thread, reader.stop, END_WITHIN)
+            stack.push_async_callback(_stop_reading, reader, ending)
+        stack.callback(_begin_to_end, conductor, ending)
         yield Service(address, home.url if home else "", queues, face, tuple(resumed))
 
 
-async def end(conductor: Conductor) -> None:
+class Ending:
+    """The time that ending may take as a whole. It begins when somebody asks what is left of it."""
+
+    def __init__(self, within: timedelta) -> None:
+        self._within = within.total_seconds()
+        self._ends: float | None = None
+
+    def left(self) -> timedelta:
+        now = time.monotonic()
+        if self._ends is None:
+            self._ends = now + self._within
+        return timedelta(seconds=max(0.0, self._ends - now))
+
+    def refusing(self, take: Take) -> Take:
+        """The same until then: whoever comes later would have to be waited for."""
+
+        def take_or_refuse(document: bytes, via: str) -> Taken:
+            if self._ends is not None:
+                raise Interrupted("The service is ending; nothing more is taken.")
+            return take(document, via)
+
+        return take_or_refuse
+
+
+async def end(conductor: Conductor, ending: Ending) -> None:
     """Begin nothing new, and wait for the calls in flight."""
-    left = await asyncio.to_thread(conductor.stop, END_WITHIN)
+    left = await asyncio.to_thread(conductor.stop, ending.left())
     if left:
         _LOG.warning("Still under way at the end, to be resumed: %s", ", ".join(left))
+
+
+def _begin_to_end(conductor: Conductor, ending: Ending) -> None:
+    """From now on everything ends, side by side."""
+    ending.left()
+    conductor.stop(timedelta())
+
+
+async def _stop_reading(reader: QueueReader, ending: Ending) -> None:
+    await asyncio.to_thread(reader.stop, ending.left())
+
+
+def _prefect(settings: Settings) -> PrefectHome | None:
+    """Prefect, where there is any: a disk that is full keeps nothing from being contained."""
+    try:
+        return PrefectHome(settings.prefect_home)
+    except OSError as error:
+        _LOG.warning("Prefect's server can't be started (%s); incidents are not shown.", error)
+        return None
 
 
 def _hand(conductor: Conductor, stack: AsyncExitStack, *, workers: bool) -> Hand:
@@ -147,23 +195,18 @@ def _hand(conductor: Conductor, stack: AsyncExitStack, *, workers: bool) -> Hand
         return conductor.go_on_with
     from flows.handing_over import HandOver
 
-    hand_over = HandOver()
+    hand_over = HandOver(SparingLog(_LOG).warn)
     stack.callback(hand_over.close)
     return hand_over
 
 
-def _not_ready(journal: Journal, reader: QueueReader) -> list[str]:
-    """Why findings would not be dealt with now; nothing where they would."""
-    return [*reader.healthy(), *journal_problems(journal)]
-
-
-def journal_problems(journal: Journal) -> list[str]:
-    """Why nothing can be carried out now; nothing where the journal answers."""
+def journal_problems(conductor: Conductor) -> list[str]:
+    """Why nothing can be carried out now; nothing where the journal answers, and can be written."""
     try:
-        journal.last("automatic")
+        conductor.journal.last("automatic")
     except ClampdownError as error:
         return [error.what]
-    return []
+    return [conductor.trouble] if conductor.trouble else []
 
 
 def _sweeping(sweep: Sweep, metrics: Metrics, serve: ServeSettings) -> Iterator[Periodic]:

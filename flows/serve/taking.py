@@ -110,7 +110,8 @@ def _said(message: Message, error: Exception) -> str:
     """What is logged of a failure: never the body, of which an error's own words may hold a part."""
     again = "It is kept, and tried again."
     if isinstance(error, ClampdownError):
-        return f"{message.via} can't be dealt with now: {error} {again}"
+        # What AWS says may end without a full stop.
+        return f"{message.via} can't be dealt with now: {str(error).rstrip('.')}. {again}"
     frames = " < ".join(
         f"{frame.name} ({frame.filename}:{frame.lineno})"
         for frame in reversed(traceback.extract_tb(error.__traceback__))

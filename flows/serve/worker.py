@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,17 +12,21 @@ from datetime import timedelta
 from functools import partial
 
 from flows.conductor import Conductor
-from flows.prefect_server import embed_prefect
+from flows.serve.clock import Clock
 from flows.serve.http import http_app, serve_http
 from flows.serve.metrics import Metrics
 from flows.serve.periodic import Periodic
-from flows.serve.service import end, journal_problems
+from flows.serve.prefect import PrefectHome
+from flows.serve.service import END_WITHIN, Ending, end, journal_problems
 from flows.serve.settings import ServeSettings
+from flows.serve.sparing_log import SparingLog
 from flows.serve.watch import LOOK_EVERY, Watch
 from flows.settings import Settings
 from flows.slack.service import threads_and_journal
 from runbooks.errors import InvalidInput
 from runbooks.playbook import Playbooks
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,16 +48,16 @@ async def worker(
     Raises InvalidInput without a Prefect server, JournalUnavailable.
     """
     url = require_prefect()
-    embed_prefect(settings.prefect_home)
     async with AsyncExitStack() as stack:
+        stack.callback(PrefectHome(settings.prefect_home).stop)
         journal = await stack.enter_async_context(threads_and_journal(settings))
         metrics = Metrics()
         stack.enter_context(journal.heard_by(metrics.hear))
         conductor = Conductor(settings, playbooks, journal, at_once=serve.incidents_at_once)
-        stack.push_async_callback(end, conductor)
+        stack.push_async_callback(end, conductor, Ending(END_WITHIN))
         if serve.worker_port is not None:
             app = http_app(
-                ready=partial(journal_problems, journal),
+                ready=partial(journal_problems, conductor),
                 take=None,
                 webhook_token="",
                 slack=None,
@@ -63,12 +68,15 @@ async def worker(
         # This imports Prefect, which takes a second.
         from flows.handing_over import WorkerLines
 
-        lines = WorkerLines(conductor, serve.incidents_at_once)
+        lines = WorkerLines(conductor, serve.incidents_at_once, SparingLog(_LOG).warn)
         watch = Watch(conductor)
         resumed = await asyncio.to_thread(Watch(conductor, timedelta()).look)
-        looking = Periodic("watch", LOOK_EVERY, watch.look)
-        looking.start()
-        stack.callback(looking.stop)
+        for periodic in (
+            Periodic("watch", LOOK_EVERY, watch.look),
+            Periodic("clock", LOOK_EVERY, Clock().look),
+        ):
+            periodic.start()
+            stack.callback(periodic.stop)
         lines.start()
         stack.callback(lines.stop)
         yield Worker(url, tuple(resumed))

@@ -41,18 +41,7 @@ _SECONDS = 60.0
 _INCIDENT = re.compile(r"inc-\d{8}-[0-9a-f]{6}")
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(
-    [
-        "boto3",
-        "botocore.handlers",
-        "flows.cli",
-        "flows.console.live_view",
-        "flows.responder",
-        "runbooks.loader",
-        "sqlalchemy.dialects.sqlite",
-        "yaml",
-    ]
-)
+_FORKS.set_forkserver_preload(["tests.flows.preloaded"])
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from benchmarks.fidelity.account import Account
-from benchmarks.fidelity.verdicts import Known, Verdicts, check
+from benchmarks.fidelity.verdicts import Verdicts, check
 
 
 class Queue:
@@ -130,20 +130,198 @@ def _fifo(account: Account, seen: Verdicts) -> None:
     seen.holds("messages are deduplicated by their content", len(by_content.receive()) == 1)
 
 
-@check(
-    "sqs",
-    "redriving dead letters",
-    known={
-        "dead letters are moved back": Known(
-            "sqs:StartMessageMoveTask", "moto doesn't know from which queue a dead letter came"
-        )
-    },
-)
+@check("sqs", "redriving dead letters")
 def _redriving(account: Account, seen: Verdicts) -> None:
-    dead = Queue(account, "dead")
+    dead, sqs = Queue(account, "dead"), account("sqs")
     redrive = json.dumps({"deadLetterTargetArn": dead.arn, "maxReceiveCount": "1"})
-    Queue(account, "main", RedrivePolicy=redrive)
+    queue = Queue(account, "main", RedrivePolicy=redrive)
+    sent = queue.send("m")["MessageId"]
+    for message in queue.receive():
+        queue.let_go(message)
+    queue.receive()
+    (letter,) = sqs.receive_message(
+        QueueUrl=dead.url, MessageSystemAttributeNames=["All"], VisibilityTimeout=0
+    ).get("Messages") or [{}]
+    seen.holds("a dead letter keeps its id", letter.get("MessageId") == sent, letter)
+    attributes = letter.get("Attributes", {})
+    origin = attributes.get("DeadLetterQueueSourceArn")
+    seen.holds("and says where it came from", origin == queue.arn, attributes)
+    count = attributes.get("ApproximateReceiveCount")
+    seen.holds("its receives are counted across queues", count == "2", count)
     seen.done(
-        "dead letters are moved back",
-        lambda: account("sqs").start_message_move_task(SourceArn=dead.arn),
+        "dead letters are moved back", lambda: sqs.start_message_move_task(SourceArn=dead.arn)
     )
+    seen.holds("to their queue", queue.take() == ["m"])
+    seen.refused(
+        "of a queue that is no dead-letter queue, nothing is",
+        (
+            "InvalidParameterValue",
+            "UnsupportedOperation",
+            "AWS.SimpleQueueService.UnsupportedOperation",
+        ),
+        lambda: sqs.start_message_move_task(SourceArn=queue.arn),
+    )
+
+
+@check("sqs", "receipts")
+def _receipts(account: Account, seen: Verdicts) -> None:
+    queue, sqs = Queue(account, "main"), account("sqs")
+    queue.send("m")
+    (first,) = queue.receive()
+    queue.let_go(first)
+    seen.refused(
+        "the visibility of what isn't in flight isn't changed",
+        (
+            "MessageNotInflight",
+            "AWS.SimpleQueueService.MessageNotInflight",
+            "InvalidParameterValue",
+        ),
+        lambda: queue.let_go(first),
+    )
+    (second,) = queue.receive()
+    handles = first["ReceiptHandle"], second["ReceiptHandle"]
+    seen.holds("each receipt has a handle of its own", handles[0] != handles[1], handles)
+    seen.done("an old receipt handle is accepted", lambda: queue.delete(first))
+    queue.let_go(second)
+    seen.holds("but doesn't delete the message", len(queue.receive()) == 1)
+    seen.refused(
+        "nor changes its visibility",
+        ("InvalidParameterValue", "ReceiptHandleIsInvalid"),
+        lambda: queue.let_go(first),
+    )
+    queue.send("n")
+    (message,) = queue.receive()
+    time.sleep(0.01)
+    seen.refused(
+        "twelve hours of visibility are counted from the receipt on",
+        "InvalidParameterValue",
+        lambda: sqs.change_message_visibility(
+            QueueUrl=queue.url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=43_200
+        ),
+    )
+    queue.delete(message)
+    seen.done("what is deleted can be deleted again", lambda: queue.delete(message))
+
+
+@check("sqs", "batches")
+def _batches(account: Account, seen: Verdicts) -> None:
+    queue, sqs = Queue(account, "main"), account("sqs")
+
+    def send(*texts: str) -> Any:
+        entries = [{"Id": str(n), "MessageBody": text} for n, text in enumerate(texts)]
+        return sqs.send_message_batch(QueueUrl=queue.url, Entries=entries)
+
+    answer = seen.done("a batch is sent", lambda: send("a", "b\x00", "c")) or {}
+    failed = [(entry["Id"], entry["Code"]) for entry in answer.get("Failed", [])]
+    expected = [("1", "InvalidMessageContents")]
+    seen.holds("what can't be sent of it is said", failed == expected, failed)
+    messages = queue.receive()
+    bodies = sorted(message["Body"] for message in messages)
+    seen.holds("the rest is sent", bodies == ["a", "c"], bodies)
+    entries = [
+        {"Id": str(number), "ReceiptHandle": handle}
+        for number, handle in enumerate([message["ReceiptHandle"] for message in messages] + ["x"])
+    ]
+    answer = (
+        seen.done(
+            "a batch is deleted",
+            lambda: sqs.delete_message_batch(QueueUrl=queue.url, Entries=entries),
+        )
+        or {}
+    )
+    failed = [(entry["Id"], entry["Code"]) for entry in answer.get("Failed", [])]
+    expected = [(str(len(messages)), "ReceiptHandleIsInvalid")]
+    seen.holds("what isn't deleted of it is said", failed == expected, failed)
+    left = queue.attributes("All")
+    gone = left["ApproximateNumberOfMessages"], left["ApproximateNumberOfMessagesNotVisible"]
+    seen.holds("the rest is deleted", gone == ("0", "0"), gone)
+    twice = [{"Id": "same", "ReceiptHandle": handle} for handle in ("x", "y")]
+    seen.refused(
+        "entries of the same id",
+        ("BatchEntryIdsNotDistinct", "AWS.SimpleQueueService.BatchEntryIdsNotDistinct"),
+        lambda: sqs.delete_message_batch(QueueUrl=queue.url, Entries=twice),
+    )
+    many = [{"Id": str(number), "ReceiptHandle": "x"} for number in range(11)]
+    seen.refused(
+        "eleven entries",
+        ("TooManyEntriesInBatchRequest", "AWS.SimpleQueueService.TooManyEntriesInBatchRequest"),
+        lambda: sqs.delete_message_batch(QueueUrl=queue.url, Entries=many),
+    )
+    seen.refused(
+        "a batch of more than 1 MiB",
+        ("BatchRequestTooLong", "AWS.SimpleQueueService.BatchRequestTooLong"),
+        lambda: send("x" * 600_000, "y" * 600_000),
+    )
+
+
+@check("sqs", "contents of messages")
+def _contents(account: Account, seen: Verdicts) -> None:
+    queue = Queue(account, "main", MaximumMessageSize="1024")
+
+    def send(text: str, **attributes: str) -> Any:
+        named = {
+            name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+        }
+        return queue.send(text, MessageAttributes=named)
+
+    invalid = "InvalidParameterValue"
+    seen.refused("an empty message", ("MissingParameter", invalid), lambda: send(""))
+    seen.refused("a control character", "InvalidMessageContents", lambda: send("\x07"))
+    seen.refused("a size is in bytes, not in letters", invalid, lambda: send("ä" * 600))
+    seen.refused("attributes count towards it", invalid, lambda: send("x" * 1000, a="y" * 100))
+    seen.refused("an empty attribute", invalid, lambda: send("x", path=""))
+    names = {f"a{number}": "x" for number in range(11)}
+    seen.refused("eleven attributes", invalid, lambda: send("x", **names))
+    seen.refused("a reserved name", invalid, lambda: send("x", **{"AWS.reason": "x"}))
+    seen.done("what is within the limits", lambda: send("x" * 900, reason="not JSON"))
+    (message,) = queue.api.receive_message(
+        QueueUrl=queue.url, MessageAttributeNames=["All"], AttributeNames=["All"]
+    )["Messages"]
+    value = message["MessageAttributes"]["reason"]["StringValue"]
+    seen.holds("attributes come with their message", value == "not JSON", value)
+    sent = int(message["Attributes"]["SentTimestamp"]) / 1000
+    seen.holds("and the time at which it was sent", abs(time.time() - sent) < 5, sent)
+
+
+@check("sqs", "attributes of queues")
+def _attributes(account: Account, seen: Verdicts) -> None:
+    sqs = account("sqs")
+    queue = Queue(account, "main")
+
+    def change(**attributes: str) -> Any:
+        return sqs.set_queue_attributes(QueueUrl=queue.url, Attributes=attributes)
+
+    sse = queue.attributes("SqsManagedSseEnabled")["SqsManagedSseEnabled"]
+    seen.holds("a queue is encrypted by SQS's own keys", sse == "true", sse)
+    change(KmsMasterKeyId=account.ids.key)
+    found = queue.attributes("All")
+    kinds = found.get("KmsMasterKeyId"), found.get("SqsManagedSseEnabled")
+    seen.holds("or by a key of KMS", kinds == (account.ids.key, "false"), kinds)
+    values = "InvalidAttributeValue"
+    seen.refused(
+        "a visibility of more than 12 h", values, lambda: change(VisibilityTimeout="43201")
+    )
+    seen.refused(
+        "a long poll of more than 20 s", values, lambda: change(ReceiveMessageWaitTimeSeconds="21")
+    )
+    seen.refused(
+        "a retention of less than 60 s", values, lambda: change(MessageRetentionPeriod="59")
+    )
+    seen.refused("a policy that isn't JSON", values, lambda: change(Policy="{"))
+    seen.refused("an unknown attribute", "InvalidAttributeName", lambda: change(Nonsense="1"))
+    nowhere = json.dumps({"deadLetterTargetArn": f"{queue.arn}-x", "maxReceiveCount": 3})
+    seen.refused(
+        "dead letters that go nowhere",
+        ("InvalidParameterValue", "AWS.SimpleQueueService.NonExistentQueue"),
+        lambda: change(RedrivePolicy=nowhere),
+    )
+    allowed = json.dumps({"redrivePermission": "denyAll"})
+    closed = Queue(account, "closed", RedriveAllowPolicy=allowed)
+    redrive = json.dumps({"deadLetterTargetArn": closed.arn, "maxReceiveCount": 3})
+    seen.refused(
+        "a dead-letter queue that takes none",
+        "InvalidParameterValue",
+        lambda: change(RedrivePolicy=redrive),
+    )
+    created = queue.attributes("CreatedTimestamp")["CreatedTimestamp"]
+    seen.holds("times are whole seconds", created.isdecimal(), created)

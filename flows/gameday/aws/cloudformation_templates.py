@@ -148,6 +148,29 @@ def _check_parameters(declared: Mapping[str, Any], given: Mapping[str, Any]) -> 
                 "ValidationError",
                 f"Parameter '{name}' must be one of AllowedValues: {', '.join(allowed)}",
             )
+        unmet = _unmet(declared[name], str(value))
+        if unmet:
+            raise cloudformation_error("ValidationError", f"Parameter '{name}' must {unmet}")
+
+
+def _unmet(declared: Mapping[str, Any], value: str) -> str:
+    """What a parameter's value would have to be; empty for one that is so."""
+    pattern = declared.get("AllowedPattern")
+    if pattern is not None and not re.fullmatch(pattern, value):
+        return f"match pattern {pattern}"
+    if not int(declared.get("MinLength", 0)) <= len(value) <= int(declared.get("MaxLength", 4096)):
+        return "have another length"
+    if declared.get("Type") != "Number":
+        return ""
+    try:
+        number = float(value)
+    except ValueError:
+        return "be a number"
+    if "MinValue" in declared and number < float(declared["MinValue"]):
+        return f"be a number not less than {declared['MinValue']}"
+    if "MaxValue" in declared and number > float(declared["MaxValue"]):
+        return f"be a number not greater than {declared['MaxValue']}"
+    return ""
 
 
 def capability(resources: Mapping[str, Any]) -> str:

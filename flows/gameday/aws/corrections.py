@@ -13,12 +13,14 @@ from flows.gameday.aws import (
     autoscaling,
     classic_balancers,
     cloudformation,
+    cloudformation_services,
     cloudformation_updates,
     cloudtrail,
     console,
     dispatch,
     dns_firewall,
     ebs_direct,
+    ec2_filters,
     ec2_requests,
     ecs,
     eks,
@@ -59,6 +61,7 @@ from flows.gameday.aws import (
 )
 from flows.gameday.aws.authorization import boundaries, resource_policies, sessions
 from flows.gameday.aws.loading import is_loaded, tell_of_services
+from flows.gameday.aws.serialization import write_sooner
 from flows.gameday.aws.shortcuts import look_once
 
 MOTO_VERSION = "5.2.5"
@@ -78,6 +81,7 @@ CORRECTIONS: dict[str, tuple[Callable[[], None], ...]] = {
     "cloudformation": (
         cloudformation.correct,
         cloudformation_updates.correct,
+        cloudformation_services.correct,
         dns_firewall.correct,
     ),
     "cloudtrail": (cloudtrail.correct,),
@@ -86,6 +90,7 @@ CORRECTIONS: dict[str, tuple[Callable[[], None], ...]] = {
     "ec2": (
         images.correct,
         tags.correct,
+        ec2_filters.correct,
         instances.correct,
         instance_states.correct,
         instance_attributes.correct,
@@ -155,6 +160,7 @@ def apply() -> None:
         )
     os.environ.update(_ENVIRONMENT)
     look_once()
+    write_sooner()
     tell_of_services(_correct_loaded)
 
 

@@ -110,8 +110,12 @@ class DataPlane:
             f"{wanted.flow}: neither end is in account {wanted.account}; give the region."
         )
 
+    def asking(self, account: str, region: str) -> Any:
+        """A client of EC2 for what the simulated AWS itself wants to know."""
+        return _client(self.dispatch, account, region)
+
     def _read(self, account: str, region: str) -> Network:
-        return read_network(_client(self.dispatch, account, region))
+        return read_network(self.asking(account, region))
 
 
 def _knows(network: Network, wanted: NewConnection) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from flows.gameday.aws.authorization.conditions import MalformedPolicy
 from flows.gameday.aws.authorization.evaluation import Policies, decide
@@ -52,6 +53,20 @@ class Sender:
         _LOG.warning("%s may not do %s to %s: dropped", self.role or self.source, action, target)
         return False
 
+    def may_send(self, queue: Any) -> bool:
+        """Whether it may send to this queue, which may be encrypted by a key of KMS.
+
+        Then the key's policy must let it "kms:GenerateDataKey" and "kms:Decrypt"; that of AWS's own
+        key for SQS can't be changed (SQS Developer Guide, "Configure KMS permissions for AWS
+        services").
+        """
+        if not self.may("sqs:SendMessage", queue.queue_arn):
+            return False
+        key = _key_of(queue)
+        if key is None:
+            return not queue.kms_master_key_id
+        return all(self.may(f"kms:{action}", key.arn) for action in ("GenerateDataKey", "Decrypt"))
+
     def _caller(self) -> Caller | None:
         """The role's session, or the service itself; None where there is no such role."""
         if self.role:
@@ -64,6 +79,19 @@ class Sender:
         }
         context = {key: (value,) for key, value in keys.items()}
         return Caller(Principal(service=self.service), context=context)
+
+
+def _key_of(queue: Any) -> Any:
+    """The key that a queue is encrypted by, None where there is none of that name."""
+    from moto.kms.models import kms_backends
+
+    if not queue.kms_master_key_id:
+        return None
+    # An ARN, an id, or an alias.
+    name = queue.kms_master_key_id.rsplit(":key/", 1)[-1]
+    name = "alias/" + name.rsplit(":alias/", 1)[-1] if ":alias/" in name else name
+    keys = kms_backends[queue.account_id][queue.region].keys.values()
+    return next((key for key in keys if name == key.id or name in key.aliases), None)
 
 
 def _policy(action: str, resource: Resource) -> Policy | None:

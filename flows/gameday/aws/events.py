@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flows.gameday.aws import operations
-from flows.gameday.aws.authorization.policy import Asked, read_policy
-from flows.gameday.aws.authorization.principals import administrator, organization_id
-from flows.gameday.aws.deliveries import Sender
+from flows.gameday.aws import event_patterns, event_targets, operations
 
 _LOG = logging.getLogger(__name__)
 _RESERVED = "aws."
+# "Targets per rule: 5" (EventBridge quotas); "Valid Range" (RetryPolicy).
+_MOST_TARGETS = 5
+_RETRIES = {"MaximumEventAgeInSeconds": (60, 86_400), "MaximumRetryAttempts": (0, 185)}
 _INSTANCE_STATES = "EC2 Instance State-change Notification"
 
 
@@ -24,6 +24,8 @@ def correct() -> None:
 
     _delivery()
     _reserved_sources()
+    _targets()
+    event_patterns.correct()
     operations.add(EventsHandler, {"TestEventPattern": _test_event_pattern})
 
 
@@ -88,9 +90,7 @@ def _delivery() -> None:
             return
         targets = self.targets
         for target in list(targets):
-            deliver = _OWN_DELIVERY.get(_kind(target["Arn"]))
-            if deliver is not None:
-                deliver(self, target, event)
+            if event_targets.deliver(self, target, event):
                 continue
             self.targets = [target]
             try:
@@ -103,101 +103,6 @@ def _delivery() -> None:
                 self.targets = targets
 
     Rule.send_to_targets = send_to_targets
-
-
-def _kind(arn: str) -> str:
-    """What a target is: ``sns``, ``event-bus`` or the name of another service."""
-    parts = arn.split(":")
-    return "event-bus" if parts[5].startswith("event-bus/") else parts[2]
-
-
-def _to_topic(rule: Any, target: Mapping[str, Any], event: dict[str, Any]) -> None:
-    from moto.sns.models import sns_backends
-
-    account, region = target["Arn"].split(":")[4], target["Arn"].split(":")[3]
-    topic = sns_backends[account][region].topics.get(target["Arn"])
-    if topic is not None and _may(rule, target, "sns:Publish"):
-        topic.publish(json.dumps(_input(target, event)))
-
-
-def _to_queue(rule: Any, target: Mapping[str, Any], event: dict[str, Any]) -> None:
-    from moto.sqs.models import sqs_backends
-
-    _, _, _, region, account, name = target["Arn"].split(":")
-    backend = sqs_backends[account][region]
-    queue = backend.queues.get(name)
-    if queue is None or not _may(rule, target, "sqs:SendMessage"):
-        return
-    group = target.get("SqsParameters", {}).get("MessageGroupId")
-    by_content = getattr(queue, "content_based_deduplication", False)
-    if queue.fifo_queue and not (group and by_content):
-        # A FIFO queue has to deduplicate by content (EventBridge User Guide, "Amazon SQS targets").
-        return
-    backend.send_message(name, json.dumps(_input(target, event)), group_id=group)
-
-
-def _to_bus(rule: Any, target: Mapping[str, Any], event: dict[str, Any]) -> None:
-    # An event that goes on to another bus stays what it was: account, Region and time are those of
-    # where it began ("Sending events between accounts", EventBridge User Guide). moto makes a new
-    # one of the other account.
-    from moto.events.models import events_backends
-
-    _, _, _, region, account, name = target["Arn"].split(":")
-    bus = events_backends[account][region].event_buses.get(name.removeprefix("event-bus/"))
-    if bus is None or not (account == rule.account_id or _lets_in(bus, rule, target)):
-        return
-    for other in list(bus.rules.values()):
-        other.send_to_targets(json.loads(json.dumps(event)))
-
-
-def _may(rule: Any, target: Mapping[str, Any], action: str) -> bool:
-    sender = Sender("events.amazonaws.com", rule.arn, target.get("RoleArn", ""))
-    return sender.may(action, target["Arn"])
-
-
-def _lets_in(bus: Any, rule: Any, target: Mapping[str, Any]) -> bool:
-    """Whether a bus takes events of another account: its policy must name that (EventBridge User
-    Guide, "Sending and receiving events between AWS accounts")."""
-    account = rule.account_id
-    asked = Asked(
-        "events:PutEvents",
-        target["Arn"],
-        administrator(account).principal,
-        {"aws:principalorgid": (organization_id(account),), "aws:sourcearn": (rule.arn,)},
-    )
-    policy = read_policy(bus.policy) if bus.policy else None
-    return policy is not None and bool(policy.grants(asked)) and not policy.denies(asked)
-
-
-_OWN_DELIVERY: Mapping[str, Callable[[Any, Mapping[str, Any], dict[str, Any]], None]] = {
-    "sns": _to_topic,
-    "sqs": _to_queue,
-    "event-bus": _to_bus,
-}
-
-
-def _input(target: Mapping[str, Any], event: dict[str, Any]) -> Any:
-    """What the target is given: the event, or what Input, InputPath or InputTransformer make of
-    it (Target)."""
-    from moto.core.utils import iso_8601_datetime_without_milliseconds, utcfromtimestamp
-    from moto.events.utils import EventTemplateParser
-
-    written = dict(event)
-    if not isinstance(event["time"], str):
-        written["time"] = iso_8601_datetime_without_milliseconds(
-            utcfromtimestamp(float(event["time"]))
-        )
-    if "Input" in target:
-        return json.loads(target["Input"])
-    if "InputPath" in target:
-        from jsonpath_ng.parser import parse
-
-        found = parse(target["InputPath"]).find(written)
-        return found[0].value if found else None
-    transformer = target.get("InputTransformer", {})
-    return EventTemplateParser.parse(
-        transformer.get("InputTemplate"), transformer.get("InputPathsMap", {}), written
-    )
 
 
 def _test_event_pattern(response: Any, asked: dict[str, Any]) -> Mapping[str, Any]:
@@ -229,6 +134,34 @@ def _reserved_sources() -> None:
         ]
 
     EventsBackend.put_events = put_events
+
+
+def _targets() -> None:
+    from moto.events.models import EventsBackend
+
+    put = EventsBackend.put_targets
+
+    def put_targets(
+        self: Any, name: str, event_bus_arn: str | None, targets: list[dict[str, Any]]
+    ) -> None:
+        bus = self._get_event_bus(self._normalize_event_bus_arn(event_bus_arn))
+        rule = bus.rules.get(name)
+        known = {target["Id"] for target in rule.targets} if rule is not None else set()
+        if len(known | {target["Id"] for target in targets}) > _MOST_TARGETS:
+            raise operations.error(
+                "LimitExceededException",
+                "The requested resource exceeds the maximum number allowed.",
+            )
+        for target in targets:
+            retries = target.get("RetryPolicy", {})
+            for key, (least, most) in _RETRIES.items():
+                if key in retries and not least <= int(retries[key]) <= most:
+                    raise operations.error(
+                        "ValidationException", f"Value {retries[key]} at '{key}' is not valid."
+                    )
+        put(self, name, event_bus_arn, targets)
+
+    EventsBackend.put_targets = put_targets
 
 
 def _is_reserved(event: Mapping[str, Any]) -> bool:

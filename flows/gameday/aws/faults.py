@@ -25,7 +25,12 @@ Effect = Literal[
     "drop",
     "lost_answer",
     "partial_page",
+    "duplicate",
+    "reorder",
 ]
+
+FAULT = "clampdown.fault"
+"""Where a request in WSGI has the fault that it meets while it is carried out."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,9 @@ class Fault(BaseModel):
     median ``seconds`` (``lognormal``, with ``sigma`` as the deviation of its logarithm).
     ``drop`` cuts the connection before anything is done; ``lost_answer`` carries the call out and
     then cuts the connection. ``partial_page`` ends a page after ``keep`` items, with a token for
-    the rest; calls without pages don't notice.
+    the rest; calls without pages don't notice. ``duplicate`` has SQS deliver what the call receives
+    once more, even if it is deleted meanwhile, and ``reorder`` has the call receive any messages
+    that can be, in any order; calls other than ReceiveMessage don't notice.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -108,6 +115,11 @@ class Fault(BaseModel):
     def refuses(self) -> bool:
         """Whether it answers with an error, and does nothing."""
         return self.effect in ("error", "throttle", "deny", "server_error", "expired_token")
+
+    @property
+    def is_carried_out(self) -> bool:
+        """Whether the call is carried out nevertheless."""
+        return not self.refuses and self.effect != "drop"
 
     def answer(self, service: str) -> ErrorAnswer:
         """The error that the service answers with."""

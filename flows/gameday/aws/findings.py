@@ -36,8 +36,13 @@ def epoch_milliseconds(value: Any) -> float | None:
 
 
 def _members(node: Any, name: str) -> Iterable[Any]:
+    usual = name[:1].upper() + name[1:]
     for item in _flat([node]):
-        if isinstance(item, Mapping):
+        if not isinstance(item, Mapping):
+            continue
+        if usual in item:
+            yield item[usual]
+        else:
             yield from (value for key, value in item.items() if key.lower() == name.lower())
 
 

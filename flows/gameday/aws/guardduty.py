@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from flows.gameday.aws import events, operations, securityhub
@@ -53,6 +54,7 @@ def correct() -> None:
         GuardDutyResponse,
         {
             "ListDetectors": _list_detectors,
+            "ListFilters": _list_filters,
             "CreateSampleFindings": _create_sample_findings,
             "ListFindings": _list_findings,
             "GetFindings": _get_findings,
@@ -64,22 +66,31 @@ def correct() -> None:
     )
 
 
-def inject(finding: Mapping[str, Any]) -> str:
+def inject(finding: Mapping[str, Any], *, publish: bool = True) -> str:
     """Have GuardDuty find something; its id is returned.
 
     ``finding`` is an item of GetFindings' answer. ``Type`` and ``Resource`` must be there; what
     else is missing is filled in. It belongs to ``AccountId`` (123456789012) and ``Region``
     (us-east-1); GuardDuty is turned on there where it isn't. A finding whose id is known is that
-    finding, seen again.
+    finding, seen again; where it says an ``UpdatedAt`` before the one that is known, it is what
+    GuardDuty said before: an event that comes late, of which nothing is kept.
+
+    Without ``publish``, GuardDuty has the finding, and no event says so.
 
     Raises ValueError for what isn't a finding.
     """
-    from moto.guardduty.models import guardduty_backends
-
     kind, resource = finding.get("Type"), finding.get("Resource")
     if not _TYPE.fullmatch(str(kind)) or not isinstance(resource, Mapping):
         raise ValueError("a finding has a Type, like Backdoor:EC2/C&CActivity.B, and a Resource")
     account, region = str(finding.get("AccountId", _ACCOUNT)), str(finding.get("Region", _REGION))
+    backend, detector = turned_on(account, region)
+    return _found(backend, detector, copy.deepcopy(dict(finding)), publish=publish)
+
+
+def turned_on(account: str, region: str) -> tuple[Any, Any]:
+    """GuardDuty of an account and Region, and its detector; it is turned on where it isn't."""
+    from moto.guardduty.models import guardduty_backends
+
     backend = guardduty_backends[account][region]
     if not backend.detectors:
         backend.create_detector(
@@ -90,83 +101,105 @@ def inject(finding: Mapping[str, Any]) -> str:
             features=[],
         )
     [detector] = backend.detectors.values()
-    return _found(backend, detector, copy.deepcopy(dict(finding)))
+    return backend, detector
 
 
-def _found(backend: Any, detector: Any, finding: dict[str, Any]) -> str:
+def _found(backend: Any, detector: Any, finding: dict[str, Any], *, publish: bool = True) -> str:
     """Keep a finding, and send its event."""
     from moto.moto_api._internal import mock_random
 
-    account, region = backend.account_id, backend.region_name
-    now = timestamp(datetime.now(UTC))
     identity = str(finding.get("Id") or mock_random.get_random_hex(32))
     known = _findings(detector).get(identity)
-    service = {
-        "ServiceName": "guardduty",
-        "DetectorId": detector.id,
-        "Archived": False,
-        "Count": 1,
-        "EventFirstSeen": now,
-        "EventLastSeen": now,
-        "ResourceRole": "TARGET",
-        **finding.get("Service", {}),
-    }
-    if known is not None:
-        # An updated finding keeps its id, and counts (Service, Count; GuardDuty User Guide,
-        # "GuardDuty finding aggregation").
-        service |= {
-            "Count": known["Service"]["Count"] + 1,
-            "EventFirstSeen": known["Service"]["EventFirstSeen"],
-            "EventLastSeen": now,
-        }
+    whole = _whole(backend, detector, identity, finding, known)
+    suppressed = any(
+        rule.action == "ARCHIVE" and _meets(whole, _criterion(rule.finding_criteria))
+        for rule in detector.filters.values()
+    )
+    whole["Service"]["Archived"] = suppressed or whole["Service"]["Archived"]
+    late = known is not None and _updated(whole) < _updated(known)
+    if not late:
+        _findings(detector)[identity] = whole
+        detector.listed = None
+    # What is suppressed is archived and sent nowhere (GuardDuty User Guide, "Suppression rules").
+    if publish and not suppressed:
+        _say(backend, whole, to_security_hub=not late)
+    return identity
+
+
+def _whole(
+    backend: Any,
+    detector: Any,
+    identity: str,
+    finding: Mapping[str, Any],
+    known: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """The finding with all that it says where it says nothing else. An updated finding keeps its
+    id, and counts (Service, Count; GuardDuty User Guide, "GuardDuty finding aggregation")."""
+    account, region = backend.account_id, backend.region_name
+    now = timestamp(datetime.now(UTC))
+    at = finding.get("UpdatedAt", now)
+    before = {} if known is None else known["Service"]
     arn = f"arn:{backend.partition}:guardduty:{region}:{account}:detector/{detector.id}"
-    whole = {
+    return {
         "SchemaVersion": "2.0",
         "Partition": backend.partition,
         "Severity": 5.0,
         "Title": finding["Type"],
         "Description": finding["Type"],
-        "CreatedAt": now if known is None else known["CreatedAt"],
-        "UpdatedAt": now,
+        "UpdatedAt": at,
         **finding,
+        "CreatedAt": at if known is None else known["CreatedAt"],
+        **({"CreatedAt": finding["CreatedAt"]} if "CreatedAt" in finding else {}),
         "AccountId": account,
         "Region": region,
         "Id": identity,
         "Arn": f"{arn}/finding/{identity}",
-        "Service": service,
+        "Service": {
+            "ServiceName": "guardduty",
+            "DetectorId": detector.id,
+            "Archived": False,
+            "Count": before.get("Count", 0) + 1,
+            "EventFirstSeen": before.get("EventFirstSeen", at),
+            "EventLastSeen": at,
+            "ResourceRole": "TARGET",
+            **finding.get("Service", {}),
+        },
     }
-    if known is not None:
-        whole["UpdatedAt"] = now
-    suppressed = any(
-        rule.action == "ARCHIVE" and _meets(whole, _criterion(rule.finding_criteria))
-        for rule in detector.filters.values()
-    )
-    service["Archived"] = suppressed or service["Archived"]
-    _findings(detector)[identity] = whole
-    # What is suppressed is archived and sent nowhere (GuardDuty User Guide, "Suppression rules").
-    if not suppressed:
-        detail = event_detail(backend, whole)
-        events.emit(account, region, "aws.guardduty", "GuardDuty Finding", detail)
-        # "Once you enable GuardDuty and Security Hub CSPM in the same account within the same AWS
-        # Region, GuardDuty starts sending all the generated findings" (GuardDuty User Guide,
-        # "Integrating with AWS Security Hub CSPM"): new ones and updates, but not what is archived
-        # or unarchived by hand.
-        if securityhub.is_enabled(account, region):
-            securityhub.receive(account, region, in_asff(whole, detail["service"]))
-    return identity
 
 
-def event_detail(backend: Any, finding: Mapping[str, Any]) -> dict[str, Any]:
+def _updated(finding: Mapping[str, Any]) -> float:
+    return epoch_milliseconds(finding["UpdatedAt"]) or 0.0
+
+
+def _say(backend: Any, finding: Mapping[str, Any], *, to_security_hub: bool) -> None:
+    """Send the event of a finding."""
+    account, region = backend.account_id, backend.region_name
+    detail = event_detail(finding)
+    events.emit(account, region, "aws.guardduty", "GuardDuty Finding", detail)
+    # "Once you enable GuardDuty and Security Hub CSPM in the same account within the same AWS
+    # Region, GuardDuty starts sending all the generated findings" (GuardDuty User Guide,
+    # "Integrating with AWS Security Hub CSPM"): new ones and updates, but not what is archived
+    # or unarchived by hand.
+    if to_security_hub and securityhub.is_enabled(account, region):
+        securityhub.receive(account, region, in_asff(finding, detail["service"]))
+
+
+def event_detail(finding: Mapping[str, Any]) -> dict[str, Any]:
     """A finding as its event says it: the names of the API in camelCase."""
-    from moto.core.utils import get_service_model
-
-    model: Any = get_service_model("guardduty")
-    detail: dict[str, Any] = _as_on_the_wire(finding, model.shape_for("Finding"))
+    detail: dict[str, Any] = _as_on_the_wire(finding, _shape())
     more = detail["service"].get("additionalInfo")
     if isinstance(more, dict) and isinstance(more.get("value"), str):
         # The event says what the value says once more, as members beside it.
         detail["service"]["additionalInfo"] = {**json.loads(more["value"]), **more}
     return detail
+
+
+@cache
+def _shape() -> Any:
+    from moto.core.utils import get_service_model
+
+    model: Any = get_service_model("guardduty")
+    return model.shape_for("Finding")
 
 
 def _as_on_the_wire(value: Any, shape: Any) -> Any:
@@ -181,6 +214,7 @@ def _as_on_the_wire(value: Any, shape: Any) -> Any:
     return value
 
 
+@cache
 def _wire_name(shape: Any, name: str) -> str:
     member = shape.members.get(name)
     known = None if member is None else member.serialization.get("name")
@@ -189,6 +223,10 @@ def _wire_name(shape: Any, name: str) -> str:
 
 def _list_detectors(response: Any, asked: dict[str, Any]) -> Mapping[str, Any]:
     return {"DetectorIds": list(response.guardduty_backend.detectors)}
+
+
+def _list_filters(response: Any, asked: dict[str, Any]) -> Mapping[str, Any]:
+    return {"FilterNames": list(_detector(response, asked).filters)}
 
 
 def _create_sample_findings(response: Any, asked: dict[str, Any]) -> None:
@@ -204,19 +242,28 @@ def _create_sample_findings(response: Any, asked: dict[str, Any]) -> None:
 
 
 def _list_findings(response: Any, asked: dict[str, Any]) -> Mapping[str, Any]:
-    findings = _selected(_detector(response, asked), asked)
-    findings = _sorted(findings, asked.get("SortCriteria"))
     size = asked.get("MaxResults") or _PAGE
     if not 1 <= size <= _PAGE:
         raise _refused("the parameter maxResults has an invalid value.")
     found, following = operations.page(
-        [finding["Id"] for finding in findings],
+        _ids(_detector(response, asked), asked),
         size,
         asked.get("NextToken"),
         bad_token=_refused("the parameter nextToken has an invalid value."),
     )
     # The last page's token is empty text, not left out.
     return {"FindingIds": found, "NextToken": following or ""}
+
+
+def _ids(detector: Any, asked: Mapping[str, Any]) -> list[str]:
+    """The ids that are asked for, in order; they are remembered for the pages that follow."""
+    wanted = json.dumps([asked.get("FindingCriteria"), asked.get("SortCriteria")], default=str)
+    known: tuple[str, list[str]] | None = detector.__dict__.get("listed")
+    if known is None or known[0] != wanted:
+        findings = _sorted(_selected(detector, asked), asked.get("SortCriteria"))
+        known = (wanted, [finding["Id"] for finding in findings])
+        detector.listed = known
+    return known[1]
 
 
 def _get_findings(response: Any, asked: dict[str, Any]) -> Mapping[str, Any]:
@@ -232,19 +279,19 @@ def _get_findings_statistics(response: Any, asked: dict[str, Any]) -> Mapping[st
 
 
 def _archive_findings(response: Any, asked: dict[str, Any]) -> None:
-    for finding in _named(response, asked):
+    for finding in _changing(response, asked):
         finding["Service"]["Archived"] = True
 
 
 def _unarchive_findings(response: Any, asked: dict[str, Any]) -> None:
-    for finding in _named(response, asked):
+    for finding in _changing(response, asked):
         finding["Service"]["Archived"] = False
 
 
 def _update_findings_feedback(response: Any, asked: dict[str, Any]) -> None:
     if asked["Feedback"] not in ("USEFUL", "NOT_USEFUL"):
         raise _refused("the parameter feedback has an invalid value.")
-    for finding in _named(response, asked):
+    for finding in _changing(response, asked):
         finding["Service"]["UserFeedback"] = asked["Feedback"]
 
 
@@ -256,6 +303,12 @@ def _findings(detector: Any) -> dict[str, dict[str, Any]]:
     """The findings of a detector by id, in the shape of GetFindings; they go where it goes."""
     findings: dict[str, dict[str, Any]] = detector.__dict__.setdefault("findings", {})
     return findings
+
+
+def _changing(response: Any, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The findings that the call names, and changes."""
+    _detector(response, asked).listed = None
+    return _named(response, asked)
 
 
 def _named(response: Any, asked: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -116,6 +116,15 @@ def _retention() -> None:
     from moto.s3.models import S3Backend
     from moto.s3.responses import S3Response
 
+    configured = S3Backend.get_object_lock_configuration
+
+    def get_object_lock_configuration(self: Any, bucket_name: str) -> Any:
+        # "Days … Years: You must select one" (DefaultRetention); moto says 0 of the other.
+        enabled, mode, days, years = configured(self, bucket_name)
+        return enabled, mode, days or None, years or None
+
+    S3Backend.get_object_lock_configuration = get_object_lock_configuration
+
     put = S3Response.put_object_retention
 
     def put_object_retention(self: Any) -> Any:

@@ -20,6 +20,8 @@ from flows.gameday.aws import (
     cloudtrail,
     corrections,
     guardduty,
+    http_server,
+    instance_findings,
     pages,
     queues,
     securityhub,
@@ -29,19 +31,18 @@ from flows.gameday.aws import (
 )
 from flows.gameday.aws.authorization import enforce, sessions
 from flows.gameday.aws.dataplane import DataPlane, NewConnection
-from flows.gameday.aws.faults import Fault, Faults, Limit, Limits, error_answer
+from flows.gameday.aws.direct import Direct
+from flows.gameday.aws.faults import FAULT, Fault, Faults, Limit, Limits, error_answer
 from flows.gameday.aws.identities import identity_of
+from flows.gameday.aws.instance_findings import InstanceFinding
 from flows.gameday.aws.loading import is_loaded
 from flows.gameday.aws.memory import Memory, forget, seed
 from flows.gameday.aws.recording import Calls, Request
 
 ACCOUNT = "123456789012"
 CONTROL = "/_clampdown/"
-_HOST = "127.0.0.1"
 _XML_CODE = re.compile(rb"<Code>([^<]+)</Code>")
 _LOG = logging.getLogger(__name__)
-
-StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 
 
 class AlreadyRunning(RuntimeError):
@@ -69,8 +70,11 @@ class SimulatedAws:
     clears), POST /_clampdown/limits (likewise, of :class:`flows.gameday.aws.faults.Limit`), POST
     /_clampdown/config (settings by name), POST /_clampdown/connections (a
     :class:`flows.gameday.aws.dataplane.NewConnection`), GET /_clampdown/connections, POST
-    /_clampdown/findings (items of GuardDuty's GetFindings, see
-    :func:`flows.gameday.aws.guardduty.inject`), POST /_clampdown/ssm-output (one
+    /_clampdown/findings (what GuardDuty finds from now on, one or a list of them: items of its
+    GetFindings, see :func:`flows.gameday.aws.guardduty.inject`, or, of an instance that there is,
+    :class:`flows.gameday.aws.instance_findings.InstanceFinding`: ``{"instance": "i-…", "severity":
+    8, "role": "ACTOR"}``; with ``{"findings": […], "publish": false}`` GuardDuty has them and no
+    event says so; the answer has their ``ids``), POST /_clampdown/ssm-output (one
     :class:`flows.gameday.aws.ssm_commands.CommandOutput` or a list), POST /_clampdown/ping-status
     (``{"instance": "i-…", "status": "ConnectionLost"}``), POST /_clampdown/custom-action (of
     Security Hub: ``{"action": ARN, "findings": [ids]}``), POST
@@ -131,6 +135,7 @@ class SimulatedAws:
         thread, self._thread = self._thread, None
         thread.join()
         with self._moto_lock:
+            queues.let_go()
             forget()
         _RUNNING.release()
 
@@ -143,7 +148,7 @@ class SimulatedAws:
     @property
     def url(self) -> str:
         """The endpoint for every service."""
-        return f"http://{_HOST}:{self._server.server_address[1]}"
+        return f"http://{http_server.HOST}:{self._server.server_address[1]}"
 
     def reset(self) -> None:
         """Empty all accounts, forget calls and faults, and go back to the settings it began with."""
@@ -171,6 +176,7 @@ class SimulatedAws:
         ssm_commands.OUTPUTS.clear()
         with self._moto_lock:
             self._data_plane.clear()
+            queues.let_go()
             forget()
             seed(settings.SETTINGS.seed)
         self.calls.clear()
@@ -228,10 +234,21 @@ class SimulatedAws:
         with self._moto_lock:
             return sessions.for_instance(instance_id).served
 
-    def find(self, finding: Mapping[str, Any]) -> str:
-        """Have GuardDuty find something, an item of GetFindings; its id. Raises ValueError."""
+    def find(self, finding: Mapping[str, Any], *, publish: bool = True) -> str:
+        """Have GuardDuty find something, an item of GetFindings; its id. Raises ValueError.
+
+        Without ``publish`` GuardDuty has it, and no event says so.
+        """
         with self._moto_lock:
-            return guardduty.inject(finding)
+            return guardduty.inject(finding, publish=publish)
+
+    def find_on(self, *found: InstanceFinding, publish: bool = True) -> list[str]:
+        """Have GuardDuty find something on instances that there are; the findings' ids.
+
+        Raises ValueError where there is no such instance.
+        """
+        with self._moto_lock:
+            return instance_findings.find(found, self._data_plane.asking, publish=publish)
 
     def choose_custom_action(self, action: str, finding_ids: Iterable[str]) -> int:
         """Have somebody choose a custom action of Security Hub. Raises ValueError."""
@@ -248,54 +265,12 @@ class SimulatedAws:
             ssm.set_ping_status(instance_id, status)
 
     def _open(self) -> None:
-        from moto.moto_server.werkzeug_app import (
-            DomainDispatcherApplication,
-            MotoRequestHandler,
-            create_backend_app,
-        )
-        from werkzeug.serving import make_server
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-        base: Any = MotoRequestHandler
+        self._dispatch = Direct(DomainDispatcherApplication(create_backend_app))
+        self._server = http_server.server(self.port, self._answer)
 
-        class Handler(base):  # type: ignore[misc]
-            # One connection serves many calls, and small answers are sent at once.
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def run_wsgi(self) -> None:
-                """Answer one request; Werkzeug would close the connection after it."""
-                self.environ = self.make_environ()
-                begun: list[tuple[str, list[tuple[str, str]]]] = []
-                try:
-                    parts = self.server.app(self.environ, lambda *given: begun.append(given[:2]))
-                except ConnectionError:
-                    self.close_connection = True
-                    return
-                status, headers = begun[-1]
-                answer = b"".join(parts)
-                length = str(len(answer))
-                code, _, reason = status.partition(" ")
-                self.send_response(int(code), reason)
-                for name, value in headers:
-                    if name.lower() not in ("connection", "content-length"):
-                        self.send_header(name, value)
-                    elif name.lower() == "content-length" and self.command == "HEAD":
-                        # The length of what isn't sent.
-                        length = value
-                self.send_header("Content-Length", length)
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(answer)
-
-            def log_request(self, *arguments: Any) -> None:
-                """Calls are recorded, not logged."""
-
-        self._dispatch = DomainDispatcherApplication(create_backend_app)
-        self._server = make_server(
-            _HOST, self.port, self._answer, threaded=True, request_handler=Handler
-        )
-
-    def _answer(self, environ: dict[str, Any], start: StartResponse) -> Iterable[bytes]:
+    def _answer(self, environ: dict[str, Any], start: http_server.StartResponse) -> Iterable[bytes]:
         if self._thread is None:
             # A connection that is still open from before the server was stopped.
             _cut(environ)
@@ -323,7 +298,7 @@ class SimulatedAws:
         body: bytes,
         request: Request,
         fault: Fault | None,
-        start: StartResponse,
+        start: http_server.StartResponse,
     ) -> Iterable[bytes]:
         began = time.monotonic()
         at = datetime.now(UTC)
@@ -334,7 +309,8 @@ class SimulatedAws:
             fault = fault or self._limits.exceeded(
                 request.service, request.operation, account, request.region
             )
-            if fault is None or fault.effect in ("lost_answer", "partial_page"):
+            if fault is None or fault.is_carried_out:
+                environ[FAULT] = fault
                 if is_loaded("autoscaling"):
                     autoscaling.keep_up()
                 keep = fault.keep if fault is not None and fault.effect == "partial_page" else None
@@ -445,7 +421,10 @@ class SimulatedAws:
                 self.configure(**(data or {}))
                 return settings.SETTINGS.model_dump()
             case "POST", "findings":
-                return {"ids": [self.find(item) for item in _listed(data)]}
+                publish = True
+                if isinstance(data, dict) and "findings" in data:
+                    data, publish = data["findings"], bool(data.get("publish", True))
+                return {"ids": [self._find(item, publish) for item in _listed(data)]}
             case "POST", "custom-action":
                 return {"chosen": self.choose_custom_action(data["action"], data["findings"])}
             case "POST", "ssm-output":
@@ -461,6 +440,11 @@ class SimulatedAws:
             case "POST", "instance-credentials":
                 return self.instance_credentials(str((data or {}).get("instance")))
         return None
+
+    def _find(self, item: Mapping[str, Any], publish: bool) -> str:
+        if "instance" not in item:
+            return self.find(item, publish=publish)
+        return self.find_on(InstanceFinding.model_validate(item), publish=publish)[0]
 
 
 _RUNNING = threading.Lock()

@@ -21,9 +21,11 @@ _RESOURCES = {
 
 
 def correct() -> None:
-    """Refuse tags of resources that aren't there, and tags that no resource can have."""
+    """Refuse tags of resources that aren't there, and tags that no resource can have; and have a
+    resource's own tags be looked up."""
     _resources()
     _keys_and_values()
+    _own()
 
 
 def _resources() -> None:
@@ -70,6 +72,27 @@ def _keys_and_values() -> None:
         return parsed
 
     EC2BaseResponse._parse_tag_specification = parse_tag_specification
+
+
+def _own() -> None:
+    from moto.ec2.models.core import TaggedEC2Resource
+    from moto.ec2.utils import EC2_PREFIX_TO_RESOURCE, get_prefix
+
+    def get_tags(self: Any) -> list[dict[str, str]]:
+        # moto looks through the tags of all resources for those of one: whoever filters a thousand
+        # snapshots by their tags has it look at a million.
+        if not self.id:
+            return []
+        tags = self.ec2_backend.tags.get(self.id)
+        if not tags:
+            return []
+        kind = EC2_PREFIX_TO_RESOURCE.get(get_prefix(self.id), "")
+        return [
+            {"resource_id": self.id, "key": key, "value": value, "resource_type": kind}
+            for key, value in tags.items()
+        ]
+
+    TaggedEC2Resource.get_tags = get_tags
 
 
 def _check(tags: Mapping[str, str | None]) -> None:

@@ -34,7 +34,7 @@ def _queues() -> None:
         _, _, _, region, account, name = self.endpoint.split(":")
         queue = sqs_backends[account][region].queues.get(name)
         sender = Sender("sns.amazonaws.com", self.topic.arn)
-        if queue is None or not sender.may("sqs:SendMessage", self.endpoint):
+        if queue is None or not sender.may_send(queue):
             return
         # moto looks for the queue in the account of who subscribed it.
         subscriber, self.account_id = self.account_id, account

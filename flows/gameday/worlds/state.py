@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from flows.gameday.worlds.world import client
@@ -10,8 +11,15 @@ from flows.gameday.worlds.world import client
 def state(url: str, region: str) -> dict[str, Any]:
     """A plain dict of instances, interfaces, groups, network ACLs, load balancing, roles, tags."""
     ec2, asg = client(url, region, "ec2"), client(url, region, "autoscaling")
+    instances = [
+        instance
+        for reservation in ec2.describe_instances()["Reservations"]
+        for instance in reservation["Instances"]
+    ]
+    there = [instance for instance in instances if instance["State"]["Name"] != "terminated"]
+    gone = {instance["InstanceId"] for instance in instances} - {i["InstanceId"] for i in there}
     return {
-        "instances": _instances(ec2),
+        "instances": {instance["InstanceId"]: _instance(ec2, instance) for instance in there},
         "interfaces": _interfaces(ec2),
         "groups": _groups(ec2),
         "acls": _acls(ec2),
@@ -20,7 +28,7 @@ def state(url: str, region: str) -> dict[str, Any]:
         "targets": _targets(client(url, region, "elbv2")),
         "classic": _classic(client(url, region, "elb")),
         "iam": _iam(client(url, region, "iam")),
-        "tags": _tags(ec2),
+        "tags": _tags(ec2, gone),
         "snapshots": sorted(
             s["SnapshotId"] for s in ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
         ),
@@ -31,31 +39,20 @@ def state(url: str, region: str) -> dict[str, Any]:
     }
 
 
-def _instances(ec2: Any) -> dict[str, Any]:
-    found = {}
-    for reservation in ec2.describe_instances()["Reservations"]:
-        for instance in reservation["Instances"]:
-            identity = instance["InstanceId"]
-            if instance["State"]["Name"] == "terminated":
-                continue
-            attributes = {}
-            for name in (
-                "disableApiTermination",
-                "disableApiStop",
-                "instanceInitiatedShutdownBehavior",
-            ):
-                answer = ec2.describe_instance_attribute(InstanceId=identity, Attribute=name)
-                attributes[name] = answer[name[0].upper() + name[1:]].get("Value")
-            found[identity] = {
-                **attributes,
-                "state": instance["State"]["Name"],
-                "metadata": instance.get("MetadataOptions", {}).get("HttpEndpoint"),
-                "volumes": {
-                    mapping["DeviceName"]: mapping["Ebs"]["DeleteOnTermination"]
-                    for mapping in instance["BlockDeviceMappings"]
-                },
-            }
-    return found
+def _instance(ec2: Any, instance: Any) -> dict[str, Any]:
+    attributes = {}
+    for name in ("disableApiTermination", "disableApiStop", "instanceInitiatedShutdownBehavior"):
+        answer = ec2.describe_instance_attribute(InstanceId=instance["InstanceId"], Attribute=name)
+        attributes[name] = answer[name[0].upper() + name[1:]].get("Value")
+    return {
+        **attributes,
+        "state": instance["State"]["Name"],
+        "metadata": instance.get("MetadataOptions", {}).get("HttpEndpoint"),
+        "volumes": {
+            mapping["DeviceName"]: mapping["Ebs"]["DeleteOnTermination"]
+            for mapping in instance["BlockDeviceMappings"]
+        },
+    }
 
 
 def _interfaces(ec2: Any) -> dict[str, Any]:
@@ -147,14 +144,8 @@ def _iam(iam: Any) -> dict[str, Any]:
     }
 
 
-def _tags(ec2: Any) -> dict[str, dict[str, str]]:
+def _tags(ec2: Any, terminated: Collection[str]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
-    terminated = {
-        instance["InstanceId"]
-        for reservation in ec2.describe_instances()["Reservations"]
-        for instance in reservation["Instances"]
-        if instance["State"]["Name"] == "terminated"
-    }
     for tag in ec2.describe_tags()["Tags"]:
         if tag["ResourceId"] in terminated:
             continue

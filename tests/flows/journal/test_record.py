@@ -27,6 +27,17 @@ from flows.journal.record import (
 ODD = '\x00\x01\x08\t\n\x0b\x0c\r\x1f"\\/\x7f\x80\x85\u2028\u2029\ufeff\uffff\U0001f512\U0010ffff'
 TEXT = st.text(st.sampled_from(ODD) | st.characters(exclude_categories=["Cs"]), max_size=30)
 NUMBERS = st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+
+
+def _holds_no_secret(body: Any) -> bool:
+    """Hypothesis finds such names: what the journal refuses is another test's."""
+    try:
+        refuse_secrets(body)
+    except SecretInRecord:
+        return False
+    return True
+
+
 BODIES = st.dictionaries(
     TEXT,
     st.recursive(
@@ -35,7 +46,7 @@ BODIES = st.dictionaries(
         max_leaves=10,
     ),
     max_size=4,
-)
+).filter(_holds_no_secret)
 
 
 @given(TEXT, st.integers(1, 2**31), TEXT, TEXT, TEXT, TEXT, BODIES)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -111,31 +112,54 @@ class Office:
 
     def waiting_in(self, queue: str) -> int:
         """How many messages are in a queue, in anybody's hands or not."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        answer = self.guardduty.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=names)
-        return sum(int(answer["Attributes"][name]) for name in names)
+        return self.in_hand_of(queue) + self._counted(queue, "ApproximateNumberOfMessages")
+
+    def in_hand_of(self, queue: str) -> int:
+        """How many messages of a queue somebody has received."""
+        return self._counted(queue, "ApproximateNumberOfMessagesNotVisible")
+
+    def _counted(self, queue: str, name: str) -> int:
+        answer = self.guardduty.sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=[name])
+        return int(answer["Attributes"][name])
+
+    @property
+    def instances(self) -> list[str]:
+        """The ids of what there is to be contained."""
+        return [each for each in self.stage.world.ids.values() if each.startswith("i-")]
+
+    def last_kinds(self) -> list[str]:
+        """The kind of the last record of each incident, the oldest first."""
+        return [self.records(incident.id)[-1].kind for incident in self.incidents()]
+
+    def decided(self) -> list[Mapping[str, Any]]:
+        """What was decided about findings, the oldest first."""
+        with self.journal() as journal:
+            return [record.body for record in journal.find(kind="finding.decided")]
 
     def changes(self) -> list[tuple[str, str]]:
-        """The changing calls to EC2, each with its parameters."""
+        """The calls that have changed something in EC2, each with its parameters."""
         return [
             (call.operation, json.dumps(call.parameters, default=str, sort_keys=True))
             for call in self.stage.aws.calls
-            if call.changes and call.service == "ec2"
+            if call.changes and call.service == "ec2" and not call.error
         ]
 
+    def repeated(self) -> list[tuple[str, str]]:
+        """What was done more than once."""
+        return [change for change, times in Counter(self.changes()).items() if times > 1]
 
-class Serving:
-    """A running service or worker, and what it says over HTTP."""
 
-    def __init__(self, running: Running, said: dict[str, Any]) -> None:
-        self.running = running
-        self.said = said
+class Web:
+    """What a service says over HTTP."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
 
     def get(self, path: str) -> tuple[int, str]:
-        return self._ask(Request(self.said["address"] + path))
+        return self._ask(Request(self.address + path))
 
     def post(self, document: bytes, token: str = TOKEN) -> tuple[int, str]:
-        request = Request(self.said["address"] + "/findings", data=document, method="POST")
+        request = Request(self.address + "/findings", data=document, method="POST")
         request.add_header("Authorization", f"Bearer {token}")
         return self._ask(request)
 
@@ -145,6 +169,15 @@ class Serving:
                 return answer.status, answer.read().decode()
         except HTTPError as error:
             return error.code, error.read().decode()
+
+
+class Serving(Web):
+    """A running service or worker."""
+
+    def __init__(self, running: Running, said: dict[str, Any]) -> None:
+        super().__init__(said.get("address", ""))
+        self.running = running
+        self.said = said
 
     def stop(self) -> None:
         self.running.signal(signal.SIGTERM)

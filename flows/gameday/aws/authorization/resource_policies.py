@@ -13,7 +13,7 @@ from typing import Any
 from flows.gameday.aws import settings
 from flows.gameday.aws.authorization.consistency import iam_in_force
 from flows.gameday.aws.authorization.evaluation import Kind
-from flows.gameday.aws.authorization.policy import Policy, read_policy
+from flows.gameday.aws.authorization.policy import Asked, Policy, Principal, read_policy
 from flows.gameday.aws.authorization.resources import Resource
 
 _PARTS_OF_AN_ARN = 6
@@ -44,7 +44,8 @@ NONE = ResourcePolicy()
 def correct() -> None:
     """Have S3 leave its buckets' policies to IAM where that is enforced.
 
-    moto holds a policy's statements against everybody, whomever they name.
+    moto holds a policy's statements against everybody, whomever they name and under whatever
+    conditions. Where IAM isn't enforced, everybody is the administrator, who came over HTTPS.
     """
     from moto.iam.access_control import PermissionResult
     from moto.s3.models import FakeBucket
@@ -54,7 +55,14 @@ def correct() -> None:
     def get_permission(self: Any, action: str, resource: str) -> Any:
         if settings.SETTINGS.enforce_iam:
             return PermissionResult.PERMITTED
-        return permission(self, action, resource)
+        found = permission(self, action, resource)
+        if found is not PermissionResult.DENIED:
+            return found
+        anybody = Principal(self.account_id, f"arn:aws:iam::{self.account_id}:root")
+        asked = Asked(action, resource, anybody, {"aws:securetransport": ("true",)})
+        policy = _read(self.policy)
+        denied = policy is not None and policy.denies(asked)
+        return PermissionResult.DENIED if denied else PermissionResult.NEUTRAL
 
     FakeBucket.get_permission = get_permission
 

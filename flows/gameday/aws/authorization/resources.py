@@ -339,6 +339,14 @@ _IAM_KINDS = (
     ("UserName", "user", "users"),
     ("RoleName", "role", "roles"),
 )
+# PolicySourceArn is the user, group or role of SimulatePrincipalPolicy.
+_IAM_ARNS = (
+    "PolicyArn",
+    "PolicySourceArn",
+    "SAMLProviderArn",
+    "OpenIDConnectProviderArn",
+    "SerialNumber",
+)
 
 
 def _iam(operation: str, given: Parameters, place: Place) -> Iterator[Resource]:
@@ -350,7 +358,7 @@ def _iam(operation: str, given: Parameters, place: Place) -> Iterator[Resource]:
         path = given.get("Path", "/")
         yield _iam_new(f"policy{path}{given.get('PolicyName', '')}", place)
         return
-    for parameter in ("PolicyArn", "SAMLProviderArn", "OpenIDConnectProviderArn", "SerialNumber"):
+    for parameter in _IAM_ARNS:
         if parameter in given:
             yield Resource(str(given[parameter]), place.account)
 
