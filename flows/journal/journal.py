@@ -269,6 +269,12 @@ class Journal:
             holder = holder_of(connection, incident)
         return holder is not None and not holder.stalled
 
+    @property
+    def in_hand(self) -> bool:
+        """Whether a thread of this process has any right: it may be asking something just now."""
+        with self._lock:
+            return any(right.locked() for right in self._holding.values())
+
     def require_held(self, incident: str) -> None:
         """Raise JournalUnavailable where this process may have lost the right that it has taken.
 

@@ -151,9 +151,10 @@ async def threads_and_journal(settings: Settings) -> AsyncIterator[Journal]:
         yield journal
     finally:
         # A connection that is closed while a thread still asks something of it ends the process at
-        # once.
+        # once: of what hangs at AWS, threads may be left.
         await loop.shutdown_default_executor()
-        journal.close()
+        if not journal.in_hand:
+            journal.close()
 
 
 def _require_places(playbooks: Playbooks) -> None:
