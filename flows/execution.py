@@ -503,6 +503,9 @@ class Execution:
             except ClampdownError:
                 # A journal that can't be read stops the steps by itself: they can't write either.
                 pass
+            except RuntimeError:
+                # The interpreter is ending, and gives out no threads any more.
+                return
             await asyncio.sleep(_POLL)
 
     # Steps
