@@ -50,6 +50,12 @@ botocore.parsers.DEFAULT_TIMESTAMP_PARSER = lru_cache(parse_timestamp)
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that take longest, those with a limit of their own: begun last, one of
+    them would keep one processor busy while the others have nothing left to do."""
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+
+
 @pytest.fixture(scope="session")
 def _server() -> Iterator[SimulatedAws]:
     with SimulatedAws() as aws:

@@ -41,8 +41,8 @@ TO_COME = frozenset(
         "CreateSampleFindings",
         "securityhub": "BatchImportFindings GetFindings BatchUpdateFindings",
         "cloudtrail": "LookupEvents",
-        "sqs": "ReceiveMessage DeleteMessage ChangeMessageVisibility SendMessage "
-        "GetQueueAttributes",
+        "sqs": "ReceiveMessage DeleteMessage DeleteMessageBatch ChangeMessageVisibility "
+        "ChangeMessageVisibilityBatch SendMessage SendMessageBatch GetQueueAttributes",
         "sns": "Publish",
         "events": "PutEvents PutRule PutTargets",
     }.items()

@@ -195,7 +195,8 @@ def test_13_a_misspelt_key_is_an_error_with_a_suggestion(
 
 def test_13_an_unknown_key_that_resembles_nothing_lists_what_there_is() -> None:
     assert problems(SMALL + "zzz: 1\n") == [
-        "16:1: unknown key 'zzz'; there is accounts, approvers, guardrails, playbooks, routes, slack, teams, version"
+        "16:1: unknown key 'zzz'; there is accounts, approvers, guardrails, playbooks, routes, "
+        "slack, teams, version"
     ]
     assert "unknown key 'digest'" in problems(SMALL + "digest: x\n")[0]
 

@@ -18,6 +18,7 @@ import pytest
 
 from flows.gameday.aws.memory import Memory
 from flows.gameday.aws.server import SimulatedAws
+from runbooks import aws
 from runbooks.calls import PlannedStep, matches, unique
 from runbooks.clean_room import create
 from runbooks.clean_room.template import BY_CLOUDFORMATION
@@ -167,6 +168,8 @@ def _impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (wait, create):
         monkeypatch.setattr(module, "LOOK_EVERY", timedelta(milliseconds=20))
     monkeypatch.setattr(isolate, "UNTRACK_WAIT", timedelta(milliseconds=20))
+    # tests/runbooks/test_aws.py: how long is waited before a call is sent again.
+    monkeypatch.setattr(aws.Reader, "_pause", lambda self, seconds: self._stop.wait(seconds / 20))
 
 
 @dataclass(frozen=True)

@@ -133,11 +133,11 @@ def test_two_by_mistake_contain_each_finding_once_and_where_they_end_the_next_go
 ) -> None:
     receive = {"service": "sqs", "operation": "ReceiveMessage", "effect": "duplicate"}
     office.stage.aws.fault(Fault.model_validate({**receive, "probability": 0.3}))
-    office.stage.aws.configure(latency_seconds=0.02)
+    office.stage.aws.configure(latency_seconds=0.1)
     mild = office.guardduty.event(severity=2)
     with office.serving() as one, office.serving() as other:
         burst(office, mild)
-        until(lambda: len(office.incidents()) >= 2, "them to be at it")
+        until(office.incidents, "them to be at it")
         for service in (one, other):
             began = time.monotonic()
             service.stop()

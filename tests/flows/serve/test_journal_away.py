@@ -209,6 +209,7 @@ def test_an_undo_goes_on_where_a_record_was_lost(
     asked = Asked("tag-it", scene.world.victim)
     incident = conductor.start(asked, REQUESTER).result(_SOON.total_seconds())
     until(watched(conductor, incident), "the containment")
+    until(lambda: not conductor.carries(incident), "it to be let go")
     lost = lose(monkeypatch, "change.intent")
     error = conductor.undo(incident, ALICE).exception(_SOON.total_seconds())
     assert "database or disk is full" in str(error)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -54,15 +55,39 @@ def test_the_embedded_server_shows_incidents_and_killed_it_is_started_again(
     assert office.repeated() == []
 
 
-def test_with_prefect_nowhere_everything_is_contained(office: Office) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        nowhere = f"http://127.0.0.1:{taken.getsockname()[1]}/api"
-    with office.clampdown.start("serve", "--json", PREFECT_API_URL=nowhere) as running:
-        service = Serving(running, json.loads(running.says("}\n")))
-        office.guardduty.find()
-        until(lambda: office.statuses() == ["contained"], "the containment")
-        until(lambda: "contained all the same" in running.err, "it to say so")
-        service.stop()
+@pytest.mark.parametrize("said", ["Connection refused", "Service Unavailable"])
+def test_with_prefect_nowhere_or_busy_everything_is_contained(office: Office, said: str) -> None:
+    with _port(answers=said == "Service Unavailable") as port:
+        url = f"http://127.0.0.1:{port}/api"
+        with office.clampdown.start("serve", "--json", PREFECT_API_URL=url) as running:
+            service = Serving(running, json.loads(running.says("}\n")))
+            office.guardduty.find()
+            until(lambda: office.statuses() == ["contained"], "the containment")
+            until(lambda: "contained all the same" in running.err, "it to say so")
+            service.stop()
+        assert said in running.err
+
+
+@contextmanager
+def _port(*, answers: bool) -> Iterator[int]:
+    """A port at which every request is answered with 503, or nobody listens."""
+
+    class Busy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(503)
+
+        do_POST = do_GET
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Busy) as server:
+        if answers:
+            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+            yield server.server_port
+            server.shutdown()
+            return
+    yield server.server_port
 
 
 @contextmanager

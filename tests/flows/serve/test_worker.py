@@ -1,38 +1,108 @@
-"""Workers on PostgreSQL and a Prefect server that they share: handed over, killed, stalled."""
+"""Workers on PostgreSQL, with a Prefect server and a Redis that are away again and again."""
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import signal
-from collections.abc import Iterator
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import pytest
 
 from flows.gameday.aws.server import SimulatedAws
 from flows.prefect_server import EmbeddedServer, embed_prefect, require_answer
 from flows.serve.prefect import READY
-from tests.flows.commands import on_change, until
+from tests.cuttable_line import CuttableLine
+from tests.flows.commands import Running, on_change, until
 from tests.flows.serve.office import ROUTES, UNGATED, Office, Serving
 from tests.runbooks.stage import Stage
 
 pytestmark = pytest.mark.timeout(180)
 
+# As deployments/compose.yaml has it.
+_ON_REDIS = {
+    "PREFECT_MESSAGING_BROKER": "prefect_redis.messaging",
+    "PREFECT_MESSAGING_CACHE": "prefect_redis.messaging",
+    "PREFECT_SERVER_EVENTS_CAUSAL_ORDERING": "prefect_redis.ordering",
+    "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect_redis.lease_storage",
+    "PREFECT_SERVER_WORKER_CHANNEL_CLEANUP_QUEUE_STORAGE": "prefect_redis.cleanup_queue",
+}
 
-@pytest.fixture(scope="module")
-def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    home = tmp_path_factory.mktemp("prefect")
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[CuttableLine | None]:
+    """The line to a Redis; None where there is none on this machine."""
+    command = shutil.which("redis-server")
+    if command is None:
+        yield None
+        return
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    options = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path))
+    with subprocess.Popen([command, *options], stdout=subprocess.DEVNULL) as process:
+        with CuttableLine(port) as line:
+            yield line
+        process.kill()
+
+
+@dataclass
+class Prefect:
+    """A server that all share, and the line to its API."""
+
+    server: EmbeddedServer
+    line: CuttableLine
+
+    @property
+    def url(self) -> str:
+        """The API's, through the line."""
+        return f"http://127.0.0.1:{self.line.port}/api"
+
+    def signal(self, number: signal.Signals) -> None:
+        os.kill(self.server._process.pid, number)
+
+    def shows(self, task_run: str) -> bool:
+        """Whether it was told that a task run of that name has ended well."""
+        request = Request(f"{self.server.url}/task_runs/filter", data=b"{}", method="POST")
+        request.add_header("Content-Type", "application/json")
+        with urlopen(request, timeout=20) as answer:
+            known = {run["name"]: run["state_name"] for run in json.load(answer)}
+        return known.get(task_run) == "Completed"
+
+
+@pytest.fixture
+def prefect(
+    tmp_path: Path, redis: CuttableLine | None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Prefect]:
+    """It takes some seconds until it answers, and the line to it is cut."""
+    home = tmp_path / "prefect"
     embed_prefect(home)
-    server = EmbeddedServer(home)
-    require_answer(server.url, READY)
-    yield server
+    with monkeypatch.context() as patch:
+        if redis:
+            for name, value in _ON_REDIS.items():
+                patch.setenv(name, value)
+            for name in ("PREFECT_SERVER_DOCKET_URL", "PREFECT_REDIS_MESSAGING_URL"):
+                patch.setenv(name, f"redis://127.0.0.1:{redis.port}/0")
+        patch.setenv("PREFECT_HOME", str(home))
+        server = EmbeddedServer(home)
+    with CuttableLine(urlsplit(server.url).port or 0) as line:
+        line.cut()
+        yield Prefect(server, line)
+    server._process.kill()
     server.stop()
 
 
 @pytest.fixture
 def office(
-    tmp_path: Path, simulated_aws: SimulatedAws, postgres_url: str, prefect: EmbeddedServer
+    tmp_path: Path, simulated_aws: SimulatedAws, postgres_url: str, prefect: Prefect
 ) -> Office:
     stage = Stage(simulated_aws)
     stage.set_up()
@@ -41,43 +111,72 @@ def office(
     return office
 
 
-def test_workers_carry_out_what_is_handed_over_and_what_another_one_can_t_end(
-    office: Office, monkeypatch: pytest.MonkeyPatch
+def test_workers_carry_out_what_is_handed_over_what_is_not_and_what_another_one_can_t_end(
+    office: Office, prefect: Prefect, redis: CuttableLine | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One set of processes, as starting them is what takes the time."""
-    ids = office.stage.world.ids
-    first, second, third = [ids[name] for name in ids if ids[name].startswith("i-")][:3]
+    without_prefect, handed_over, without_redis, amid, again = office.instances
+
+    def stall(worker: Running) -> None:
+        worker.signal(signal.SIGSTOP)
+
+    def kill(worker: Running) -> None:
+        worker.signal(signal.SIGKILL)
+        prefect.signal(signal.SIGSTOP)
+
     with ExitStack() as stack:
         service = stack.enter_context(office.serving("--workers"))
         workers = [stack.enter_context(office.working()) for _ in range(2)]
+        _contained(office, without_prefect)
+        assert "a worker will find it" in service.running.err
+        for each in (service, *workers):
+            assert "contained all the same" in each.running.err
 
-        office.guardduty.find(first)
-        until(lambda: office.statuses() == ["contained"], "the containment")
-        [incident] = office.incidents()
-        started = [r for r in office.records(incident.id) if r.kind == "incident.started"]
+        require_answer(prefect.server.url, READY)
+        prefect.line.mend()
+        incident = _contained(office, handed_over)
+        started = [r for r in office.records(incident) if r.kind == "incident.started"]
         assert [record.body["reason"] for record in started] == ["gone on with"]
+        until(lambda: prefect.shows(incident), "Prefect to show it")
 
-        stalled = _hit(office, workers, second, signal.SIGSTOP, monkeypatch)
+        if redis:
+            redis.cut()
+        stalled = _hit(office, workers, without_redis, stall, monkeypatch)
         before = office.changes()
         stalled.running.signal(signal.SIGCONT)
         # It is a worker again; what it was at is another one's.
         until(lambda: "was lost" in stalled.running.err, "it to notice")
         assert office.changes() == before
+        if redis:
+            redis.mend()
 
-        killed = _hit(office, workers, third, signal.SIGKILL, monkeypatch)
+        killed = _hit(office, workers, amid, kill, monkeypatch)
         assert not killed.running.alive
-        made = office.changes()
-        assert len(made) == len(set(made))
+        prefect.signal(signal.SIGCONT)
+        incident = _contained(office, again)
+        until(lambda: prefect.shows(incident), "Prefect to show it")
+
+        # What hangs there keeps nobody from ending.
+        prefect.signal(signal.SIGSTOP)
         next(worker for worker in workers if worker is not killed).stop()
         service.stop()
-    assert office.statuses() == ["contained"] * 3
+    assert office.statuses() == ["contained"] * 5
+    assert office.repeated() == []
+
+
+def _contained(office: Office, instance: str) -> str:
+    """Something is found on the instance, and contained; the incident."""
+    known = len(office.incidents())
+    office.guardduty.find(instance)
+    until(lambda: office.statuses() == ["contained"] * (known + 1), "the containment", within=30)
+    return office.incidents()[-1].id
 
 
 def _hit(
     office: Office,
     workers: list[Serving],
     instance: str,
-    by: signal.Signals,
+    by: Callable[[Running], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Serving:
     """The worker that contains the instance is hit amid its first change of an interface, and
@@ -88,12 +187,9 @@ def _hit(
         if not hit and call.operation == "ModifyNetworkInterfaceAttribute":
             holder = office.holder()
             hit.extend(worker for worker in workers if f" {worker.running.pid} " in holder)
-            hit[0].running.signal(by)
+            by(hit[0].running)
 
-    known = len(office.incidents())
     with monkeypatch.context() as patch:
         on_change(office.stage.aws, patch, act)
-        office.guardduty.find(instance)
-        contained = ["contained"] * (known + 1)
-        until(lambda: office.statuses() == contained, "the other worker", within=30)
+        _contained(office, instance)
     return hit[0]
