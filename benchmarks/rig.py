@@ -141,6 +141,7 @@ class Rig:
             targets = [target.id for incident in incidents for target in incident.targets]
             return Closed(
                 Counter(incident.status for incident in incidents),
+                next((incident.error for incident in incidents if incident.error), ""),
                 Counter(targets),
                 decided(journal),
                 last,
@@ -154,10 +155,11 @@ class Rig:
 
 @dataclass(frozen=True)
 class Closed:
-    """Incidents by their status, how many each target has, the findings that were decided about,
-    and when the last incident ended."""
+    """Incidents by their status, what the first that failed says, how many each target has, the
+    findings that were decided about, and when the last incident ended."""
 
     statuses: Counter[str]
+    error: str
     by_target: Counter[str]
     decided: frozenset[str]
     at: datetime

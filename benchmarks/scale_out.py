@@ -83,7 +83,7 @@ def prefect_server(settings: Mapping[str, str] | None = None) -> Iterator[tuple[
         log = Path(home) / "server.log"
         command += ["--port", str(port)]
         with running(command, log, environment, says=False) as server:
-            until(lambda: server.require_alive() or answers(f"{url}/health"), "Prefect's server")
+            server.wait_until(lambda: answers(f"{url}/health"), "Prefect's server")
             yield server, url
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -122,7 +123,7 @@ class Outcome:
         never = sum(name not in recording.isolated for name in instances)
         twice = sum(len(times) > 1 for times in recording.isolated.values())
         others = len(recording.isolated.keys() - instances)
-        contained = self.closed.statuses["contained"]
+        statuses = ", ".join(f"{count} {name}" for name, count in self.closed.statuses.items())
         figures = {
             f"{what}: until all are isolated / contained": (
                 f"{self.isolated_after:.1f} s / {self.contained_after:.1f} s "
@@ -135,9 +136,9 @@ class Outcome:
                 f"{lost} of {len(self.burst.findings)} findings / {twice} / {never} of "
                 f"{len(instances)} instances / {others} (goal 0 / 0 / 0 / 0)"
             ),
-            f"{what}: incidents contained": (
-                f"{contained} of {self.closed.statuses.total()}, "
-                f"{max(self.closed.by_target.values())} at most for an instance"
+            f"{what}: incidents": (
+                f"{statuses} (goal: all contained), {max(self.closed.by_target.values())} at most "
+                f"for an instance{self.closed.error and f'; {self.closed.error[:120]}…'}"
             ),
             f"{what}: CPU": _costs(self.cpu, self.contained_after)
             + f"; {recording.count} calls to AWS",
@@ -269,7 +270,7 @@ def _poured_to_peer(bed: Rig, about: Burst) -> tuple[Recording, Mapping[str, flo
             return stack.enter_context(running(whole, log, environment, says=False))
 
         runner = start("serve")
-        until(lambda: runner.require_alive() or ask(api, "deployments/filter"), "the peer")
+        runner.wait_until(lambda: ask(api, "deployments/filter"), "the peer's deployment")
         consumer = start("consume", bed.url, bed.fleet.region, bed.urgent)
         runner.wait_until_idle()
         consumer.wait_until_idle()
@@ -376,6 +377,8 @@ def _cpu(pids: Mapping[str, int]) -> Iterator[dict[str, float]]:
     def now(pid: int) -> float:
         return cpu_seconds(pid, {other for other in pids.values() if other != pid})
 
+    # Who sends the messages, and looks how far it is.
+    pids = {**pids, "this benchmark": os.getpid()}
     before = {name: now(pid) for name, pid in pids.items()}
     taken: dict[str, float] = {}
     yield taken

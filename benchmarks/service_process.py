@@ -37,11 +37,20 @@ class Running:
         """Raise RuntimeError, with its last words, where it has ended."""
         if self._process.poll() is not None:
             words = self._log.read_text(encoding="utf-8", errors="replace")[-2_000:]
-            raise RuntimeError(f"{self._process.args} has ended: {words}")
+            raise RuntimeError(f"process {self.pid} has ended: {words}")
+
+    def wait_until(self, holds: Callable[[], object], what: str) -> None:
+        """Wait until something holds, for as long as the process lives. Raises RuntimeError."""
+
+        def holds_yet() -> object:
+            self.require_alive()
+            return holds()
+
+        until(holds_yet, what)
 
     def wait_until_ready(self) -> None:
         """Wait until its ``/ready`` says so."""
-        until(lambda: self.require_alive() or answers(self.said["address"] + "/ready"), "readiness")
+        self.wait_until(lambda: answers(self.said["address"] + "/ready"), "readiness")
 
     def wait_until_idle(self) -> None:
         """Wait until it and its children do next to nothing."""
