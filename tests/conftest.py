@@ -15,7 +15,7 @@ from botocore.utils import parse_timestamp
 
 from flows.gameday.aws.server import SimulatedAws
 from flows.gameday.worlds import WorldIds
-from tests.runbooks.stage import set_up_world
+from tests.runbooks.stage import Stage, set_up_world
 
 # No test reaches anything but this machine, whatever the developer's environment holds.
 for name in [name for name in os.environ if name.startswith(("AWS_", "CLAMPDOWN_"))]:
@@ -73,3 +73,11 @@ def simulated_aws(_server: SimulatedAws) -> SimulatedAws:
 def world(simulated_aws: SimulatedAws) -> WorldIds:
     """The small world; the calls that built it are forgotten."""
     return set_up_world(simulated_aws)
+
+
+@pytest.fixture
+def stage(simulated_aws: SimulatedAws) -> Stage:
+    """The stage with the small world on it."""
+    stage = Stage(simulated_aws)
+    stage.set_up()
+    return stage

@@ -13,7 +13,9 @@ import sqlalchemy as sa
 from flows.gameday.aws.server import SimulatedAws
 from flows.gameday.worlds import WorldIds
 from flows.journal.journal import Journal
+from tests.flows.commands import Commands
 from tests.flows.scene import Scene, hurry
+from tests.runbooks.stage import Stage
 
 POSTGRES = os.environ.get(
     "CLAMPDOWN_TEST_POSTGRES", "postgresql+psycopg://root@127.0.0.1:5432/test"
@@ -93,3 +95,9 @@ def scene(
     made = Scene(simulated_aws, world, tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture
+def clampdown(tmp_path: Path, stage: Stage) -> Commands:
+    """Commands as processes, with a state of their own and the stage as their AWS."""
+    return Commands(tmp_path, stage)

@@ -17,7 +17,6 @@ import typer
 
 from flows import approvals
 from flows.cli import app
-from flows.gameday.aws.server import SimulatedAws
 from flows.identity import Identity
 from flows.journal.journal import Journal
 from runbooks.playbook import ApproverGroup
@@ -37,18 +36,6 @@ TESTED_ELSEWHERE = {
     "ui",
     "worker",
 }
-
-
-@pytest.fixture
-def stage(simulated_aws: SimulatedAws) -> Stage:
-    stage = Stage(simulated_aws)
-    stage.set_up()
-    return stage
-
-
-@pytest.fixture
-def clampdown(tmp_path: Path, stage: Stage) -> Commands:
-    return Commands(tmp_path, stage)
 
 
 @pytest.fixture

@@ -7,13 +7,11 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
 from flows.gameday.aws.faults import Fault
 from flows.gameday.aws.recording import RecordedCall
-from flows.gameday.aws.server import SimulatedAws
 from tests.flows.commands import Commands, Ended, Running, on_change, until
 from tests.runbooks.stage import Stage
 
@@ -51,18 +49,6 @@ def twice(command: Running) -> None:
     until(lambda: "Ctrl-C again" in command.err, "the first Ctrl-C to be heard")
     command.signal(signal.SIGINT)
     until(lambda: not command.alive, "the second Ctrl-C to end it")
-
-
-@pytest.fixture
-def stage(simulated_aws: SimulatedAws) -> Stage:
-    stage = Stage(simulated_aws)
-    stage.set_up()
-    return stage
-
-
-@pytest.fixture
-def clampdown(tmp_path: Path, stage: Stage) -> Commands:
-    return Commands(tmp_path, stage)
 
 
 def preserve(stage: Stage) -> tuple[str, ...]:

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import rfc8785
 
-from flows.gameday.aws.server import SimulatedAws
 from flows.journal.record import Record
 from tests.flows.commands import Commands, Ended, until
 from tests.runbooks.stage import Stage
@@ -25,18 +24,6 @@ _OTHER = re.compile(
     r"inc-\d{8}-[0-9a-f]{6}|\d{4}-\d\d-\d\d[T ][\d:.]+(?:Z|\+00:00)?|\b[0-9a-f]{12,}\b|[0-9A-Za-z]{40,}"
 )
 _COUNTED = {"intent", "nonce", "latency_seconds", "request_id", "simulate"}
-
-
-@pytest.fixture
-def stage(simulated_aws: SimulatedAws) -> Stage:
-    stage = Stage(simulated_aws)
-    stage.set_up()
-    return stage
-
-
-@pytest.fixture
-def clampdown(tmp_path: Path, stage: Stage) -> Commands:
-    return Commands(tmp_path, stage)
 
 
 class Database:

@@ -6,16 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from flows.gameday.aws.server import SimulatedAws
 from tests.runbooks.driver import Incident
 from tests.runbooks.stage import Stage
-
-
-@pytest.fixture
-def stage(simulated_aws: SimulatedAws) -> Stage:
-    stage = Stage(simulated_aws)
-    stage.set_up()
-    return stage
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +12,6 @@ from flows.approvals import SYSTEM
 from flows.doctor.checks import checks
 from flows.doctor.examination import examine
 from flows.gameday.aws.faults import Fault
-from flows.gameday.aws.server import SimulatedAws
 from flows.journal.journal import Journal
 from tests.flows.commands import Commands
 from tests.flows.doctor.clinic import Clinic
@@ -30,18 +28,6 @@ SECRETS = {
     "PREFECT_API_URL": "http://admin:canary@127.0.0.1:9/api",
 }
 GROUPS = ["playbooks", "machine", "journal", "AWS", "queues", "Prefect", "Slack"]
-
-
-@pytest.fixture
-def stage(simulated_aws: SimulatedAws) -> Stage:
-    stage = Stage(simulated_aws)
-    stage.set_up()
-    return stage
-
-
-@pytest.fixture
-def clampdown(tmp_path: Path, stage: Stage) -> Commands:
-    return Commands(tmp_path, stage)
 
 
 @pytest.fixture

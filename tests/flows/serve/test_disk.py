@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from flows.gameday.aws.server import SimulatedAws
 from tests.flows.commands import on_change, until
 from tests.flows.serve.here import hurry, serving_here
 from tests.flows.serve.office import ROUTES, UNGATED, Office
@@ -17,10 +16,8 @@ from tests.runbooks.stage import Stage
 
 
 @pytest.fixture
-def office(tmp_path: Path, simulated_aws: SimulatedAws, monkeypatch: pytest.MonkeyPatch) -> Office:
+def office(tmp_path: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Office:
     hurry(monkeypatch)
-    stage = Stage(simulated_aws)
-    stage.set_up()
     office = Office(tmp_path, stage)
     office.clampdown.write_playbooks(routes=ROUTES, playbooks=UNGATED)
     return office

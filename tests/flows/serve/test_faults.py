@@ -14,7 +14,6 @@ import pytest
 
 from flows import responder
 from flows.gameday.aws.faults import Fault
-from flows.gameday.aws.server import SimulatedAws
 from flows.intake_desk import Taken
 from flows.serve import main
 from flows.serve import service as services
@@ -30,10 +29,8 @@ HANGS: Any = {"effect": "latency", "seconds": 4.0}
 
 
 @pytest.fixture
-def office(tmp_path: Path, simulated_aws: SimulatedAws, monkeypatch: pytest.MonkeyPatch) -> Office:
+def office(tmp_path: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Office:
     hurry(monkeypatch)
-    stage = Stage(simulated_aws)
-    stage.set_up()
     office = Office(tmp_path, stage)
     office.clampdown.write_playbooks(routes=ROUTES, playbooks=UNGATED)
     return office

@@ -16,7 +16,6 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from flows.gameday.aws.server import SimulatedAws
 from tests.conftest import ROOT
 from tests.flows.commands import until
 from tests.flows.serve.office import ROUTES, UNGATED, Office, Serving
@@ -26,9 +25,7 @@ pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture
-def office(tmp_path: Path, simulated_aws: SimulatedAws) -> Office:
-    stage = Stage(simulated_aws)
-    stage.set_up()
+def office(tmp_path: Path, stage: Stage) -> Office:
     office = Office(tmp_path, stage)
     office.clampdown.write_playbooks(routes=ROUTES, playbooks=UNGATED)
     return office

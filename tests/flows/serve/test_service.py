@@ -9,17 +9,9 @@ from typing import Any
 
 import pytest
 
-from flows.gameday.aws.server import SimulatedAws
 from tests.flows.commands import on_change, until
 from tests.flows.serve.office import ROUTES, UNGATED, Office
 from tests.runbooks.stage import Stage
-
-
-@pytest.fixture
-def stage(simulated_aws: SimulatedAws) -> Stage:
-    stage = Stage(simulated_aws)
-    stage.set_up()
-    return stage
 
 
 @pytest.fixture

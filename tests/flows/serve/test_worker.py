@@ -18,7 +18,6 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from flows.gameday.aws.server import SimulatedAws
 from flows.prefect_server import EmbeddedServer, embed_prefect, require_answer
 from flows.serve.prefect import READY
 from tests.cuttable_line import CuttableLine
@@ -101,11 +100,7 @@ def prefect(
 
 
 @pytest.fixture
-def office(
-    tmp_path: Path, simulated_aws: SimulatedAws, postgres_url: str, prefect: Prefect
-) -> Office:
-    stage = Stage(simulated_aws)
-    stage.set_up()
+def office(tmp_path: Path, stage: Stage, postgres_url: str, prefect: Prefect) -> Office:
     office = Office(tmp_path, stage, CLAMPDOWN_JOURNAL=postgres_url, PREFECT_API_URL=prefect.url)
     office.clampdown.write_playbooks(routes=ROUTES, playbooks=UNGATED)
     return office
