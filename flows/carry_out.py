@@ -139,8 +139,7 @@ def _close(execution: Execution, error: ClampdownError | None) -> None:
 
 def _goes_on_by_itself(execution: Execution) -> bool:
     """Whether only the end of the process has stopped it: nobody has aborted it."""
-    around = execution.around
-    return around.resumes and around.stop.is_set() and execution.incident().status != "aborted"
+    return execution.around.pausing and execution.incident().status != "aborted"
 
 
 def _status(execution: Execution, error: ClampdownError | None) -> IncidentStatus:

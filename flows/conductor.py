@@ -16,7 +16,6 @@ from flows.incident_index import IncidentIndex
 from flows.intake.finding import Finding
 from flows.journal.errors import IncidentHeld, JournalUnavailable
 from flows.journal.journal import Journal
-from flows.ledger import Listener
 from flows.responder import Opened, Responder
 from flows.settings import Settings
 from flows.stopping import Stop
@@ -104,7 +103,6 @@ class Conductor:
         self,
         *,
         simulate: bool = False,
-        listener: Listener | None = None,
         on_calm: Callable[[], None] | None = None,
     ) -> Responder:
         """What everything can be asked of, on the live or the simulated side.
@@ -122,7 +120,6 @@ class Conductor:
         return Responder(
             settings,
             self.playbooks,
-            listener=listener,
             stop=self._stop,
             journal=self.journal,
             index=self._index,
@@ -201,7 +198,6 @@ class Conductor:
         self,
         incident: str,
         urgency: float,
-        told: Callable[[ClampdownError], None] | None = None,
     ) -> Future[None]:
         """Go on with what was begun and not ended, if nobody else does; most urgent things first.
 
@@ -213,19 +209,23 @@ class Conductor:
         def work(responder: Responder) -> None:
             responder.go_on(incident, SERVICE, prefect=self._prefect)
 
-        if not self._go_on(incident, urgency, work, told, calm):
+        if not self._go_on(incident, urgency, work, calm=calm):
             calm.set_result(None)
         return calm
 
-    def go_on_with_all(self) -> list[str]:
-        """Go on with everything that is unfinished and nobody's, as after a restart; returns their
-        ids, the most urgent first."""
-        unfinished = sorted(self.unfinished(), key=urgency_of, reverse=True)
+    def go_on_with_all(self, untouched_for: timedelta = timedelta()) -> list[str]:
+        """Go on with everything that was begun and that no process is at: after a restart, a crash
+        elsewhere, or a lost hand-over. Returns the incidents' ids, the most urgent first.
+
+        ``untouched_for`` is how long whoever has begun them has to go on by themselves. The rights
+        to incidents decide who gets one that several processes see.
+        """
+        unfinished = sorted(self._unfinished(untouched_for), key=urgency_of, reverse=True)
         for incident in unfinished:
             self.go_on_with(incident.id, urgency_of(incident))
         return [incident.id for incident in unfinished]
 
-    def unfinished(self, *, untouched_for: timedelta = timedelta()) -> list[Incident]:
+    def _unfinished(self, untouched_for: timedelta) -> list[Incident]:
         """What was begun, not ended, and is being carried out by no process, on the sides that this
         one can act on."""
         responder = self.responder()
@@ -273,12 +273,6 @@ class Conductor:
                     return f"{incident} does not go on: {failure.error.what}"
         return ""
 
-    @property
-    def carried(self) -> int:
-        """How many incidents this process is at."""
-        with self._lock:
-            return sum(bool(name) for name in self._threads.values())
-
     def stop(self, within: timedelta) -> list[str]:
         """Begin nothing new and wait for the calls in flight; returns what has not ended."""
         self._stop.set()
@@ -294,7 +288,7 @@ class Conductor:
         incident: str,
         urgency: float,
         work: Callable[[Responder], None],
-        told: Callable[[ClampdownError], None] | None,
+        told: Callable[[ClampdownError], None] | None = None,
         calm: Future[None] | None = None,
     ) -> bool:
         def calmed() -> None:

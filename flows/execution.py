@@ -119,6 +119,11 @@ class Surroundings:
     listener: Listener | None = None
     progress: ProgressListener | None = None
 
+    @property
+    def pausing(self) -> bool:
+        """Whether the process is ending, and goes on by itself with what that stops."""
+        return self.resumes and self.stop.is_set()
+
 
 class Planner:
     """Makes the plan of a playbook for targets: one function for ``plan``, ``run`` and resume.

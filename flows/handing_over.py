@@ -98,7 +98,6 @@ class WorkerLines:
         self._limit = limit
         self._warn = warn
         self._enough = threading.Event()
-        self._loops: list[asyncio.AbstractEventLoop] = []
         self._threads = [
             threading.Thread(target=self._serve, args=(line,), name=line.name, daemon=True)
             for line in (contain_at_once, contain)

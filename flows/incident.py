@@ -27,6 +27,17 @@ IncidentStatus = Literal[
 ]
 StepStatus = Literal["running", "done", "unchanged", "skipped", "failed", "interrupted"]
 Outcome = Literal["unknown", "done", "accepted", "failed"]
+ENDS = frozenset({"incident.closed", "incident.aborted"})
+"""The kinds of records by which an incident, or taking it back, ends."""
+TURNING_POINTS = ENDS | {
+    "incident.opened",
+    "incident.asked",
+    "incident.started",
+    "incident.waiting",
+    "incident.paused",
+    "undo.started",
+}
+"""The kinds of records that status, error and times are folded from: a tenth of all, or less."""
 PREFIX = "inc-"
 """How the ids of incidents, and so their chains in the journal, begin."""
 

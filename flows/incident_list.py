@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from flows.incident import Incident, fold
+from flows.incident import TURNING_POINTS, Incident, fold
 from flows.journal.journal import Journal
 from flows.journal.record import Record
-
-# What an incident's status, error and times are folded from: a tenth of its records or less.
-_KINDS = (
-    "incident.asked",
-    "incident.started",
-    "incident.waiting",
-    "incident.paused",
-    "incident.aborted",
-    "incident.closed",
-    "undo.started",
-)
 
 
 def list_incidents(journal: Journal) -> list[Incident]:
@@ -24,7 +13,7 @@ def list_incidents(journal: Journal) -> list[Incident]:
     found: dict[str, list[Record]] = {}
     for record in journal.find(kind="incident.opened"):
         found[record.incident] = [record]
-    for kind in _KINDS:
+    for kind in TURNING_POINTS - {"incident.opened"}:
         for record in journal.find(kind=kind):
             # Of what was opened a moment ago, the beginning may not have been there yet.
             if record.incident in found:

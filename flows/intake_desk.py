@@ -126,7 +126,11 @@ class Intake:
             return replace(taken, duplicates=taken.duplicates + 1)
         incident = known.incident if known else ""
         doubt = ""
-        if not confirmed and self._matters(finding, incident):
+        decision: Decision | None = None
+        if not confirmed and not incident:
+            decision = self._route(finding)
+        # Floods of what is routed nowhere, and was never anything, ask nobody.
+        if not confirmed and (incident or isinstance(decision, Routed)):
             asked = self._ask(finding)
             if isinstance(asked, FindingRejected):
                 self._rejections.put(document, [asked], via)
@@ -134,14 +138,10 @@ class Intake:
                 return replace(taken, rejected=taken.rejected + 1)
             confirmed = isinstance(asked, Finding)
             if isinstance(asked, Finding):
-                finding = asked
+                finding, decision = asked, None
             else:
                 doubt = asked
-        return self._respond(finding, via, incident, doubt, confirmed, taken)
-
-    def _matters(self, finding: Finding, incident: str) -> bool:
-        """Whether anything would follow from it. Floods of what is routed nowhere ask nobody."""
-        return bool(incident) or isinstance(self._route(finding), Routed)
+        return self._respond(finding, decision, via, incident, doubt, confirmed, taken)
 
     def _ask(self, finding: Finding) -> Finding | FindingRejected | str:
         """GuardDuty's own copy; or why there is some doubt about a finding."""
@@ -163,7 +163,14 @@ class Intake:
         return found[0]
 
     def _respond(
-        self, finding: Finding, via: str, known: str, doubt: str, confirmed: bool, taken: Taken
+        self,
+        finding: Finding,
+        decision: Decision | None,
+        via: str,
+        known: str,
+        doubt: str,
+        confirmed: bool,
+        taken: Taken,
     ) -> Taken:
         sure = confirmed or not finding.confirmable
         if finding.archived:
@@ -178,7 +185,7 @@ class Intake:
             why = "one of GuardDuty's samples: its resources don't exist"
             self._conclude(finding, via, "sample", "", [why], sure=sure)
             return taken
-        decision = self._route(finding)
+        decision = decision or self._route(finding)
         if isinstance(decision, Unrouted):
             self._conclude(finding, via, "unrouted", "", decision.why, sure=sure)
             return taken

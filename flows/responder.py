@@ -13,7 +13,7 @@ from flows.automatic import Automatic
 from flows.carry_out import Result, carry_out, stoppable
 from flows.execution import MANUAL, Planner, Surroundings, open_incident
 from flows.identity import Identity, owner_of
-from flows.incident import Incident, fold, new_incident_id
+from flows.incident import ENDS, TURNING_POINTS, Incident, fold, new_incident_id
 from flows.incident_index import IncidentIndex
 from flows.intake.finding import Finding
 from flows.intake.route import Decision, Routed, Unrouted, choose, severity_holds
@@ -49,16 +49,6 @@ if TYPE_CHECKING:
     from flows.reaping import Reaped
 
 _OPEN = {"proposed", "running", "waiting", "contained", "incomplete", "failed", "interrupted"}
-_ENDS = {"incident.closed", "incident.aborted"}
-_TURNING_POINTS = {
-    *_ENDS,
-    "incident.opened",
-    "incident.asked",
-    "incident.started",
-    "incident.waiting",
-    "incident.paused",
-    "undo.started",
-}
 # How long Prefect is given to show a run that is over.
 SHOWN_WITHIN = timedelta(seconds=20)
 _OPENING = timedelta(seconds=30)
@@ -435,8 +425,8 @@ class Responder:
         has only just begun."""
         now = datetime.now(UTC)
         found: list[Incident] = []
-        for last in self.journal.last_of(_TURNING_POINTS):
-            ended = last.kind in _ENDS or (last.kind == "incident.opened" and last.body["proposed"])
+        for last in self.journal.last_of(TURNING_POINTS):
+            ended = last.kind in ENDS or (last.kind == "incident.opened" and last.body["proposed"])
             # A clock that was set back makes it younger than now.
             if ended or timedelta() <= now - last.at < untouched_for:
                 continue

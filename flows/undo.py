@@ -65,7 +65,7 @@ def undo_incident(
             try:
                 calls += len(take_back(aws, [recorded.change]))
             except Interrupted as error:
-                if around.resumes and around.stop.is_set():
+                if around.pausing:
                     why = "The service is ending; the undo goes on by itself when it is back."
                     recorder.append("incident.paused", {"why": why})
                 else:

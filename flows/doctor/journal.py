@@ -16,6 +16,7 @@ from flows.incident import Incident, is_incident
 from flows.journal.journal import IncidentHead
 from flows.journal.verify import verify
 from flows.responder import Responder
+from flows.serve import sweep
 from flows.serve.dead_letters import dead_letters
 
 _GROUP = "journal"
@@ -24,7 +25,6 @@ _NOBODY_YET = timedelta(seconds=30)
 _NEWEST = 100
 _VERIFIED = 20
 _RECENTLY = timedelta(days=7)
-_SWEEP, _SWEPT = "sweep", "sweep.done"
 _LATE = timedelta(hours=3)
 
 
@@ -262,11 +262,11 @@ def _sweep(setup: Setup) -> Result:
         for region in setup.regions_of(account)
     ]
     if not setup.serve.sweep_minutes:
-        raise NotLooked("It is switched off (CLAMPDOWN_SWEEP_MINUTES is 0).")
-    if journal.last(_SWEEP) is None:
+        raise NotLooked("It is switched off (CLAMPDOWNsweep.CHAIN_MINUTES is 0).")
+    if journal.last(sweep.CHAIN) is None:
         raise NotLooked("No service has ever swept with this journal.")
     swept: dict[str, datetime] = {}
-    for record in journal.find(kind=_SWEPT, since=now - timedelta(days=1)):
+    for record in journal.find(kind=sweep.DONE, since=now - timedelta(days=1)):
         if record.body["simulate"] == setup.simulate:
             swept[f"{record.body['account']}, {record.body['region']}"] = record.at
     late = [place for place in places if place not in swept or now - swept[place] > _LATE]

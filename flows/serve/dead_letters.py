@@ -21,8 +21,8 @@ from flows.serve.sqs import Queue, Sqs
 from flows.settings import Settings
 from runbooks.errors import AwsRefused
 
-_CHAIN = "dead-letters"
-_REJECTED = "finding.rejected"
+CHAIN = "dead-letters"
+REJECTED = "finding.rejected"
 _SENT = "dead-letter.sent"
 _KEPT_BYTES = 16 * 1024
 _MOST_REASONS = 20
@@ -91,7 +91,7 @@ class DeadLetters:
         """
         digest = hashlib.sha256(document).hexdigest()
         body = _body(document, digest, rejected, via)
-        self._write(_REJECTED, digest, body, self._known)
+        self._write(REJECTED, digest, body, self._known)
         if self._queue and self._sqs and digest not in self._sent:
             sent = _send(self._sqs, self._queue, document, body)
             self._write(_SENT, digest, {"sha256": digest, **sent}, self._sent)
@@ -102,13 +102,13 @@ class DeadLetters:
             self._catch_up()
             while digest not in known:
                 with suppress(HeadMoved):
-                    self._journal.append(_CHAIN, kind, body, SERVICE.actor, after_seq=self._seq)
+                    self._journal.append(CHAIN, kind, body, SERVICE.actor, after_seq=self._seq)
                 self._catch_up()
 
     def _catch_up(self) -> None:
-        for record in self._journal.records(_CHAIN, self._seq):
+        for record in self._journal.records(CHAIN, self._seq):
             self._seq = record.seq
-            if record.kind == _REJECTED:
+            if record.kind == REJECTED:
                 self._known.add(record.body["sha256"])
             elif record.kind == _SENT:
                 self._sent.add(record.body["sha256"])
@@ -116,8 +116,8 @@ class DeadLetters:
 
 def dead_letters(journal: Journal) -> list[DeadLetter]:
     """What was rejected, the newest first. Raises JournalUnavailable."""
-    records = reversed(journal.records(_CHAIN))
-    return [_letter(record) for record in records if record.kind == _REJECTED]
+    records = reversed(journal.records(CHAIN))
+    return [_letter(record) for record in records if record.kind == REJECTED]
 
 
 def describe(letters: Sequence[DeadLetter]) -> str:

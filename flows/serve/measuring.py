@@ -6,10 +6,10 @@ from flows.conductor import Conductor
 from flows.incident import Incident
 from flows.journal.errors import JournalUnavailable
 from flows.responder import Responder
+from flows.serve import dead_letters
 from flows.serve.metrics import Metrics, Standing
 from flows.serve.queue import QueueReader
 
-_DEAD_LETTERS = "dead-letters"
 _TURNING_POINTS = {
     "incident.opened",
     "incident.asked",
@@ -87,9 +87,9 @@ class Measuring:
 
     def _count_dead_letters(self) -> int:
         # They hold whole documents, so that each is read once.
-        for record in self._conductor.journal.records(_DEAD_LETTERS, self._counted_to):
+        for record in self._conductor.journal.records(dead_letters.CHAIN, self._counted_to):
             self._counted_to = record.seq
-            self._dead_letters += record.kind == "finding.rejected"
+            self._dead_letters += record.kind == dead_letters.REJECTED
         return self._dead_letters
 
 

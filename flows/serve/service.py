@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
+from flows import automatic
 from flows.conductor import Conductor
 from flows.intake.urgency import severity_of
 from flows.intake_desk import Hand, Intake, Taken
@@ -25,7 +26,6 @@ from flows.serve.queue import Queue, QueueReader
 from flows.serve.settings import ServeSettings
 from flows.serve.sparing_log import SparingLog
 from flows.serve.sweep import Sweep
-from flows.serve.watch import LOOK_EVERY, Watch
 from flows.settings import Settings
 from flows.slack.service import SlackFace, slack_face, threads_and_journal
 from flows.slack.settings import SlackSettings
@@ -33,6 +33,9 @@ from runbooks.errors import ClampdownError, Interrupted
 from runbooks.playbook import Playbooks
 
 END_WITHIN = timedelta(seconds=20)
+# How often this process looks for what was begun and what nobody is at, and for how long that is
+# left to whoever has begun it.
+LOOK_EVERY = timedelta(seconds=5)
 _MEASURE_EVERY = timedelta(seconds=15)
 _REAP_EVERY = timedelta(hours=1)
 # Workers have the first go at what was handed to them.
@@ -123,9 +126,9 @@ async def service(
             metrics.taking(partial(intake.take, confirmed=True)),
             region=settings.region,
         )
-        watch = Watch(conductor, _AFTER_WORKERS if workers else LOOK_EVERY)
+        untouched_for = _AFTER_WORKERS if workers else LOOK_EVERY
         for periodic in (
-            Periodic("watch", LOOK_EVERY, watch.look),
+            Periodic("watch", LOOK_EVERY, lambda: conductor.go_on_with_all(untouched_for)),
             Periodic("clock", LOOK_EVERY, Clock().look),
             Periodic("measuring", _MEASURE_EVERY, measuring.once, at_once=True),
             Periodic("reaping", _REAP_EVERY, lambda: conductor.responder().reap()),
@@ -203,7 +206,7 @@ def _hand(conductor: Conductor, stack: AsyncExitStack, *, workers: bool) -> Hand
 def journal_problems(conductor: Conductor) -> list[str]:
     """Why nothing can be carried out now; nothing where the journal answers, and can be written."""
     try:
-        conductor.journal.last("automatic")
+        conductor.journal.last(automatic.CHAIN)
     except ClampdownError as error:
         return [error.what]
     return [conductor.trouble] if conductor.trouble else []

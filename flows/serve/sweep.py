@@ -23,8 +23,8 @@ from runbooks.connections import Connections
 from runbooks.errors import ClampdownError, InvalidInput
 from runbooks.playbook import Playbooks
 
-_CHAIN = "sweep"
-_DONE = "sweep.done"
+CHAIN = "sweep"
+DONE = "sweep.done"
 _VIA = "sweep"
 _FIRST = timedelta(hours=24)
 # Findings show up some minutes after the time at which they say they were updated; nor are all
@@ -105,7 +105,7 @@ class Sweep:
         Raises JournalUnavailable.
         """
         try:
-            with self._journal.hold(_CHAIN):
+            with self._journal.hold(CHAIN):
                 return self._sweep_all()
         except IncidentHeld:
             return Swept(elsewhere=True)
@@ -132,7 +132,7 @@ class Sweep:
             return
         now = datetime.now(UTC)
         for back in _LOOK_BACK:
-            for record in self._journal.find(kind=_DONE, since=now - back):
+            for record in self._journal.find(kind=DONE, since=now - back):
                 body = record.body
                 if body["simulate"] == self._simulate:
                     where = Where(body["account"], body["region"])
@@ -220,7 +220,7 @@ class Sweep:
             "found": new,
             "simulate": self._simulate,
         }
-        record = self._journal.append(_CHAIN, _DONE, body, SERVICE.actor)
+        record = self._journal.append(CHAIN, DONE, body, SERVICE.actor)
         self._last[where] = _Last(began, record.at)
 
 

@@ -8,7 +8,6 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 
 from flows.conductor import Conductor
@@ -17,10 +16,9 @@ from flows.serve.http import http_app, serve_http
 from flows.serve.metrics import Metrics
 from flows.serve.periodic import Periodic
 from flows.serve.prefect import PrefectHome
-from flows.serve.service import END_WITHIN, Ending, end, journal_problems
+from flows.serve.service import END_WITHIN, LOOK_EVERY, Ending, end, journal_problems
 from flows.serve.settings import ServeSettings
 from flows.serve.sparing_log import SparingLog
-from flows.serve.watch import LOOK_EVERY, Watch
 from flows.settings import Settings
 from flows.slack.service import threads_and_journal
 from runbooks.errors import InvalidInput
@@ -69,10 +67,9 @@ async def worker(
         from flows.handing_over import WorkerLines
 
         lines = WorkerLines(conductor, serve.incidents_at_once, SparingLog(_LOG).warn)
-        watch = Watch(conductor)
-        resumed = await asyncio.to_thread(Watch(conductor, timedelta()).look)
+        resumed = await asyncio.to_thread(conductor.go_on_with_all)
         for periodic in (
-            Periodic("watch", LOOK_EVERY, watch.look),
+            Periodic("watch", LOOK_EVERY, lambda: conductor.go_on_with_all(LOOK_EVERY)),
             Periodic("clock", LOOK_EVERY, Clock().look),
         ):
             periodic.start()

@@ -13,10 +13,9 @@ import time_machine
 
 from flows.approvals import SYSTEM
 from flows.conductor import Asked, Conductor
-from flows.gameday.aws.server import SimulatedAws
 from flows.journal.verify import verify
 from flows.serve.clock import Clock
-from flows.serve.watch import Watch
+from flows.serve.service import LOOK_EVERY
 from flows.settings import Settings
 from runbooks.loader import load
 from tests.flows.commands import on_change, until
@@ -45,10 +44,8 @@ def conductor(scene: Scene) -> Iterator[Conductor]:
 
 
 @pytest.fixture
-def office(tmp_path: Path, simulated_aws: SimulatedAws, monkeypatch: pytest.MonkeyPatch) -> Office:
+def office(tmp_path: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Office:
     hurry(monkeypatch)
-    stage = Stage(simulated_aws)
-    stage.set_up()
     office = Office(tmp_path, stage)
     office.clampdown.write_playbooks(routes=ROUTES, playbooks=UNGATED)
     return office
@@ -77,7 +74,7 @@ def test_set_forward_at_a_gate_no_answer_still_means_no(conductor: Conductor, sc
     assert found.changes == ()
     # Set right again, it is still over, whoever approves it now, until people go on with it.
     conductor.responder().decide(incident, "contain", ALICE, "approve")
-    assert Watch(conductor, timedelta()).look() == []
+    assert conductor.go_on_with_all() == []
     assert status(conductor, incident) == "denied"
     until(lambda: not conductor.carries(incident), "it to be let go")
     conductor.go_on(incident, REQUESTER)
@@ -104,7 +101,7 @@ def test_what_was_begun_by_a_clock_that_was_ahead_is_gone_on_with(
         home=scene.home, playbooks=scene.file, simulate=scene.aws.url, region=scene.world.region
     )
     after = Conductor(settings, load(scene.file), conductor.journal, prefect=False)
-    assert Watch(after).look() == [incident]
+    assert after.go_on_with_all(LOOK_EVERY) == [incident]
     after.stop(timedelta(seconds=20))
 
 

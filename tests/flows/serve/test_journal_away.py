@@ -13,11 +13,9 @@ import pytest
 import sqlalchemy as sa
 
 from flows.conductor import Asked, Conductor
-from flows.gameday.aws.server import SimulatedAws
 from flows.journal import leases
 from flows.journal.journal import Journal
 from flows.serve import http
-from flows.serve.watch import Watch
 from flows.settings import Settings
 from runbooks.loader import load
 from tests.cuttable_line import CuttableLine
@@ -47,11 +45,9 @@ if os.environ.get("TEST_LONG_FAULTS"):
 
 @pytest.fixture
 def office(
-    tmp_path: Path, simulated_aws: SimulatedAws, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, stage: Stage, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Office:
     hurry(monkeypatch)
-    stage = Stage(simulated_aws)
-    stage.set_up()
     office = Office(tmp_path, stage, CLAMPDOWN_JOURNAL=postgres_url)
     office.clampdown.write_playbooks(routes=ROUTES, playbooks=UNGATED)
     return office
@@ -167,11 +163,10 @@ def lose(patch: pytest.MonkeyPatch, kind: str) -> list[str]:
 
 
 def watched(conductor: Conductor, incident: str) -> Callable[[], bool]:
-    """Whether it has ended, where the watch looks after it."""
-    watch = Watch(conductor, timedelta())
+    """Whether it has ended, where what is unfinished is looked after."""
 
     def ended() -> bool:
-        watch.look()
+        conductor.go_on_with_all()
         return not conductor.responder().incident(incident).unfinished
 
     return ended
