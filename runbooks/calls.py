@@ -134,7 +134,8 @@ class Resource:
 class Change:
     """A call that changes something, what it changes, and how it is taken back.
 
-    ``accept`` holds AWS's error codes that mean that the state asked for is there already.
+    ``accept`` holds AWS's error codes that mean that the state asked for is there already, or that
+    somebody else was faster: nothing was done, and the step goes on.
     """
 
     call: Call
@@ -348,6 +349,8 @@ def bind_answer(name: str, answer: Any, chosen: dict[str, str]) -> None:
 
 
 def _match(planned: Any, actual: Any, chosen: dict[str, str]) -> bool:
+    if is_pending(planned) and type(actual) is int:
+        actual = str(actual)
     if isinstance(planned, str) and isinstance(actual, str):
         return _match_text(planned, actual, chosen)
     if isinstance(planned, dict) and isinstance(actual, dict):

@@ -12,6 +12,9 @@ from runbooks.aws import Aws
 from runbooks.calls import Call, Change, Found, Keep, Resource
 
 
+_ABSENT = {"iam": ("NoSuchEntity",), "ec2": ("InvalidNetworkAclID.NotFound",)}
+
+
 @dataclass(frozen=True)
 class TakenBack:
     """One undoing call as it was made, and what it was made on."""
@@ -71,4 +74,4 @@ def _resolved(aws: Aws, call: Call) -> Iterator[Call]:
 
 def _codes_of_absence(call: Call) -> tuple[str, ...]:
     """The error codes with which the service says that what is looked up does not exist."""
-    return ("NoSuchEntity",) if call.service == "iam" else ("ValidationError",)
+    return _ABSENT.get(call.service, ("ValidationError",))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator
 
 from runbooks.aws import Aws
-from runbooks.calls import Call, Change, Found, Keep, Resource, Undo, pending, unique
+from runbooks.calls import Call, Change, Found, Keep, Resource, Undo, pending, sha256, unique
 from runbooks.errors import AwsRefused, NotContained
 from runbooks.step import Permissions, Step, StepParams
 from runbooks.targets.instance import (
@@ -24,7 +24,14 @@ from runbooks.targets.instance import (
     NetworkAcl,
     NetworkInterface,
 )
-from runbooks.targets.reading import describe_interfaces, describe_rules, group_rules, interface
+from runbooks.targets.reading import (
+    describe_acls,
+    describe_interfaces,
+    describe_rules,
+    group_rules,
+    interface,
+    network_acl,
+)
 
 UNTRACK_WAIT = timedelta(seconds=60)
 _UNTRACK_TAG = "clampdown:untrack"
@@ -81,7 +88,8 @@ class IsolateInstance(Step[Ec2Instance, Isolation]):
     finding's addresses in both directions. ``untrack`` first opens the interfaces to everything,
     waits a minute for traffic to become untracked, and then closes them.
 
-    Interfaces are read again after the swap, and any that was attached meanwhile follows. The
+    Interfaces are read again after the swap, and any that was attached meanwhile follows; so are
+    network ACLs, because another incident may have taken the number of an entry, or the room. The
     rules of a new group are revoked by the ids that AWS gave them and read again as well: a revoke
     by values that match nothing is no error (RevokeSecurityGroupEgress). That check comes after
     the swap, too, since until it every moment counts.
@@ -136,8 +144,9 @@ class IsolateInstance(Step[Ec2Instance, Isolation]):
             [*(_regroup(eni, groups[eni.vpc_id].id, opened=opened) for eni in loose), *denies]
         )
         self._expect_more_interfaces(aws, target, groups)
-        if loose or any(group.changed for group in groups.values()):
-            aws.settle(partial(self._missing, aws, target, groups, params))
+        _expect_other_numbers(aws, denies)
+        if loose or denies or any(group.changed for group in groups.values()):
+            aws.settle(partial(self._missing, aws, target, groups, params, denies))
         if params.remove_public_address:
             self._remove_public_addresses(aws, interfaces)
         self._metadata_service(aws, target, params)
@@ -191,28 +200,40 @@ class IsolateInstance(Step[Ec2Instance, Isolation]):
         return _Group(group, changed)
 
     def _missing(
-        self, aws: Aws, target: Ec2Instance, groups: Mapping[str, _Group], params: Isolation
+        self,
+        aws: Aws,
+        target: Ec2Instance,
+        groups: Mapping[str, _Group],
+        params: Isolation,
+        denies: Sequence[Change],
     ) -> list[Change]:
-        """What the interfaces, and the rules of groups that were changed, still lack."""
+        """What the interfaces, the rules of groups that were changed, and the denies still lack."""
         changed = [group.id for group in groups.values() if group.changed]
-        attached, *answers = aws.read_all(
-            [describe_interfaces([target.id]), *([describe_rules(changed)] if changed else [])]
-        )
+        denying = unique(str(deny.call.params["NetworkAclId"]) for deny in denies)
+        reads = {"interfaces": describe_interfaces([target.id])}
+        if changed:
+            reads["rules"] = describe_rules(changed)
+        if denying:
+            reads["acls"] = describe_acls(denying)
+        answers = dict(zip(reads, aws.read_all(list(reads.values())), strict=True))
         interfaces = [
             interface(eni, _arn(aws, target, f"network-interface/{eni['NetworkInterfaceId']}"))
-            for eni in attached["NetworkInterfaces"]
+            for eni in answers["interfaces"]["NetworkInterfaces"]
         ]
+        rules = answers.get("rules", {}).get("SecurityGroupRules", [])
+        lacking: list[Change] = []
+        for acl in answers.get("acls", {}).get("NetworkAcls", []):
+            arn = _arn(aws, target, f"network-acl/{acl['NetworkAclId']}")
+            _add_denies(lacking, aws, network_acl(acl, arn), spread=aws.incident.id)
         loose = _loose([eni for eni in interfaces if not eni.managed], groups)
         return [
             *(_regroup(eni, groups[eni.vpc_id].id) for eni in loose),
             *(
                 change
-                for answer in answers
                 for group in changed
-                for change in _revokes(
-                    aws, target, group, group_rules(answer["SecurityGroupRules"], group), params
-                )
+                for change in _revokes(aws, target, group, group_rules(rules, group), params)
             ),
+            *lacking,
         ]
 
     def _tracked_connections(
@@ -310,7 +331,7 @@ class IsolateInstance(Step[Ec2Instance, Isolation]):
                 f"{acl.id} denies these addresses to every host of {', '.join(acl.subnet_ids)}."
             )
             # Several targets may stand behind the same network ACL.
-            aws.once(("denies", acl.id), partial(_add_denies, changes, aws, acl, remote))
+            aws.once(("denies", acl.id), partial(_add_denies, changes, aws, acl))
         return changes
 
     def _expect_more_interfaces(
@@ -656,9 +677,11 @@ def _regroup(eni: NetworkInterface, group: str, *, opened: frozenset[str] = froz
     )
 
 
-def _add_denies(changes: list[Change], aws: Aws, acl: NetworkAcl, remote: Sequence[str]) -> None:
+def _add_denies(changes: list[Change], aws: Aws, acl: NetworkAcl, *, spread: str = "") -> None:
     for egress, _ in _DIRECTIONS:
-        denies, without = _deny_entries(acl, remote, egress=egress)
+        denies, without = _deny_entries(
+            acl, aws.incident.remote_addresses, egress=egress, spread=spread
+        )
         changes.extend(denies)
         if without:
             aws.warn(
@@ -666,6 +689,19 @@ def _add_denies(changes: list[Change], aws: Aws, acl: NetworkAcl, remote: Sequen
                 f"its first allow: traffic {'to' if egress else 'from'} {', '.join(without)} is "
                 "not denied."
             )
+
+
+def _expect_other_numbers(aws: Aws, denies: Sequence[Change]) -> None:
+    """Another incident on the same network ACL can take a number first."""
+    for deny in denies:
+        params = {**deny.call.params, "RuleNumber": pending("another free number")}
+        aws.foresee(
+            replace(
+                deny,
+                call=Call(deny.call.service, deny.call.operation, **params),
+                undo=Keep("recorded when it happens"),
+            )
+        )
 
 
 def _verify_denies(aws: Aws, target: Ec2Instance) -> None:
@@ -679,13 +715,19 @@ def _verify_denies(aws: Aws, target: Ec2Instance) -> None:
 
 
 def _deny_entries(
-    acl: NetworkAcl, remote: Sequence[str], *, egress: bool
+    acl: NetworkAcl, remote: Sequence[str], *, egress: bool, spread: str = ""
 ) -> tuple[list[Change], list[str]]:
-    """The entries that are missing, and the addresses for which there is no room."""
+    """The entries that are missing, and the addresses for which there is no room.
+
+    They get the lowest numbers that are free. ``spread``, an incident's id, has them begin
+    elsewhere: who lost a number to another incident would only meet it again at the next.
+    """
     entries = [entry for entry in acl.entries if entry.egress is egress and entry.number < _LAST]
     first_allow = min((entry.number for entry in entries if entry.allow), default=_LAST)
     taken = {entry.number for entry in entries}
-    free = (number for number in range(1, first_allow) if number not in taken)
+    numbers = [number for number in range(1, first_allow) if number not in taken]
+    start = int(sha256(spread), 16) % len(numbers) if spread and numbers else 0
+    free = iter(numbers[start:] + numbers[:start])
     room = next(quota for quota in _ACL_ENTRIES if quota >= len(entries)) - len(entries)
     changes: list[Change] = []
     without: list[str] = []
@@ -702,6 +744,12 @@ def _deny_entries(
 
 def _deny(acl: NetworkAcl, cidr: str, number: int, *, egress: bool) -> Change:
     family = "Ipv6CidrBlock" if ":" in cidr else "CidrBlock"
+    # Only what is ours: the number may be another incident's by then.
+    still_ours = Found(
+        describe_acls([acl.id]),
+        f"NetworkAcls[].Entries[?RuleNumber==`{number}` && Egress==`{str(egress).lower()}` "
+        f"&& RuleAction=='deny' && {family}=='{cidr}'][].RuleNumber",
+    )
     return Change(
         Call(
             "ec2",
@@ -719,12 +767,14 @@ def _deny(acl: NetworkAcl, cidr: str, number: int, *, egress: bool) -> Change:
                 "ec2",
                 "delete_network_acl_entry",
                 NetworkAclId=acl.id,
-                RuleNumber=number,
+                RuleNumber=still_ours,
                 Egress=egress,
             ),
             unless=("InvalidNetworkAclEntry.NotFound", "InvalidNetworkAclID.NotFound"),
         ),
         why=f"deny traffic {'to' if egress else 'from'} {cidr}",
+        # Another incident was faster: what this one still lacks is looked at once more.
+        accept=("NetworkAclEntryAlreadyExists", "NetworkAclEntryLimitExceeded"),
     )
 
 

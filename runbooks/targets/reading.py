@@ -531,14 +531,8 @@ class _Reading:
             for acl in answer["NetworkAcls"]:
                 covered = [item["SubnetId"] for item in acl["Associations"]]
                 if subnets.intersection(covered):
-                    acls[acl["NetworkAclId"]] = NetworkAcl(
-                        resource=Resource(
-                            self._arn("ec2", f"network-acl/{acl['NetworkAclId']}"),
-                            _tags(acl.get("Tags")),
-                        ),
-                        id=acl["NetworkAclId"],
-                        subnet_ids=tuple(sorted(covered)),
-                        entries=tuple(_acl_entries(acl)),
+                    acls[acl["NetworkAclId"]] = network_acl(
+                        acl, self._arn("ec2", f"network-acl/{acl['NetworkAclId']}")
                     )
         return Network(tuple(groups), tuple(acls.values()))
 
@@ -563,6 +557,11 @@ def describe_rules(group_ids: Sequence[str]) -> Call:
         "describe_security_group_rules",
         Filters=[{"Name": "group-id", "Values": list(group_ids)}],
     )
+
+
+def describe_acls(acl_ids: Sequence[str]) -> Call:
+    """The read of network ACLs."""
+    return Call("ec2", "describe_network_acls", NetworkAclIds=list(acl_ids))
 
 
 def interface(eni: Mapping[str, Any], arn: str) -> NetworkInterface:
@@ -611,6 +610,16 @@ def _peer(rule: Mapping[str, Any]) -> str:
         if rule.get(key):
             return str(rule[key])
     return str(rule.get("ReferencedGroupInfo", {}).get("GroupId", ""))
+
+
+def network_acl(acl: Mapping[str, Any], arn: str) -> NetworkAcl:
+    """A network ACL of DescribeNetworkAcls."""
+    return NetworkAcl(
+        resource=Resource(arn, _tags(acl.get("Tags"))),
+        id=acl["NetworkAclId"],
+        subnet_ids=tuple(sorted(item["SubnetId"] for item in acl["Associations"])),
+        entries=tuple(_acl_entries(acl)),
+    )
 
 
 def _acl_entries(acl: Mapping[str, Any]) -> Iterator[AclEntry]:

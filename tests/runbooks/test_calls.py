@@ -177,8 +177,16 @@ def test_a_pending_value_matches_any_text(chosen: str) -> None:
     assert matches(call(Id=pending("1/Id")), call(Id=chosen))
 
 
-@pytest.mark.parametrize("value", ["", 7, None, True, ["sg-1"], {"Id": "sg-1"}])
-def test_a_pending_value_matches_nothing_but_text(value: Any) -> None:
+def test_a_pending_value_matches_a_number_and_is_bound_by_it() -> None:
+    chosen: dict[str, str] = {}
+
+    assert matches(call(Number=pending("a free number")), call(Number=7), chosen)
+    assert not matches(call(Number=pending("a free number")), call(Number=8), chosen)
+    assert not matches(call(Number=7), call(Number=8))
+
+
+@pytest.mark.parametrize("value", ["", None, True, 7.5, ["sg-1"], {"Id": "sg-1"}])
+def test_a_pending_value_matches_nothing_but_text_and_numbers(value: Any) -> None:
     assert not matches(call(Id=pending("1/Id")), call(Id=value))
 
 
@@ -204,7 +212,7 @@ def test_one_pending_item_stands_for_as_many_as_aws_makes_but_not_for_none() -> 
 
     assert matches(planned, call(Ids=["sgr-1", "sgr-2"]))
     assert not matches(planned, call(Ids=[]))
-    assert not matches(planned, call(Ids=["sgr-1", 2]))
+    assert not matches(planned, call(Ids=["sgr-1", None]))
     assert not matches(call(Ids=["sgr-1"]), call(Ids=["sgr-1", "sgr-2"]))
 
 

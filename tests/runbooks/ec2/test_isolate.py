@@ -557,6 +557,38 @@ class Intruder:
         )
         return str(made["GroupId"])
 
+    def acl(self) -> str:
+        (acl,) = self.ec2.describe_network_acls(
+            Filters=[
+                {
+                    "Name": "association.subnet-id",
+                    "Values": [self.interfaces(DeviceIndex=0)[0]["SubnetId"]],
+                }
+            ]
+        )["NetworkAcls"]
+        return str(acl["NetworkAclId"])
+
+    def denies(self, cidr: str, number: int, *, egress: bool) -> None:
+        self.ec2.create_network_acl_entry(
+            NetworkAclId=self.acl(),
+            RuleNumber=number,
+            Protocol="-1",
+            RuleAction="deny",
+            Egress=egress,
+            CidrBlock=cidr,
+        )
+
+    def denied(self, *, egress: bool) -> dict[str, int]:
+        """The networks that the victim's network ACL denies before anything else, by number."""
+        (acl,) = self.ec2.describe_network_acls(NetworkAclIds=[self.acl()])["NetworkAcls"]
+        return {
+            entry["CidrBlock"]: entry["RuleNumber"]
+            for entry in acl["Entries"]
+            if entry["RuleAction"] == "deny"
+            and entry["Egress"] is egress
+            and entry["RuleNumber"] < 100
+        }
+
     def interfaces(self, **attachment: Any) -> list[dict[str, Any]]:
         found = self.ec2.describe_network_interfaces(
             Filters=[{"Name": "attachment.instance-id", "Values": [self.world.victim]}]
@@ -639,6 +671,45 @@ def test_a_rule_that_appears_in_a_new_group_during_the_swap_is_revoked(
     assert "RevokeSecurityGroupIngress" in actions(ledger.intents)
 
 
+def test_a_number_that_another_incident_takes_first_is_no_failure(
+    incident: Incident, intruder: Intruder, world: WorldIds
+) -> None:
+    def another_incident() -> None:
+        for egress in (False, True):
+            intruder.denies("203.0.113.9/32", 1, egress=egress)
+
+    planned = incident.plan(IsolateInstance, world.victim)
+    facts = incident.target(IsolateInstance, world.victim)
+    another_incident()
+    ledger = MemoryLedger()
+
+    IsolateInstance().contain(incident.live(ledger, Permit(planned)), facts, Isolation())
+
+    for egress in (False, True):
+        assert intruder.denied(egress=egress).keys() == {"203.0.113.9/32", f"{C2}/32"}
+        assert intruder.denied(egress=egress)["203.0.113.9/32"] == 1
+    incident.undo(ledger)
+    assert intruder.denied(egress=False) == {"203.0.113.9/32": 1}
+    assert intruder.denied(egress=True) == {"203.0.113.9/32": 1}
+
+
+def test_room_that_other_incidents_take_first_is_no_failure_but_said(
+    incident: Incident, intruder: Intruder, world: WorldIds
+) -> None:
+    planned = incident.plan(IsolateInstance, world.victim)
+    facts = incident.target(IsolateInstance, world.victim)
+    for number in range(19):
+        intruder.denies(f"203.0.113.{number}/32", 2 + number, egress=True)
+    ledger = MemoryLedger()
+
+    IsolateInstance().contain(incident.live(ledger, Permit(planned)), facts, Isolation())
+
+    assert f"{C2}/32" in intruder.denied(egress=False)
+    assert f"{C2}/32" not in intruder.denied(egress=True)
+    assert any(f"traffic to {C2}/32 is not denied" in text for text in ledger.warnings)
+    incident.verify(IsolateInstance, world.victim)
+
+
 def test_until_all_are_isolated_nothing_is_read_but_the_new_groups_rules(
     incident: Incident, simulated_aws: SimulatedAws, world: WorldIds
 ) -> None:
@@ -654,6 +725,7 @@ def test_until_all_are_isolated_nothing_is_read_but_the_new_groups_rules(
         "DescribeSecurityGroupRules"
     ]
     assert sorted(name for name in made[swapped:] if name.startswith("Describe")) == [
+        "DescribeNetworkAcls",
         "DescribeNetworkInterfaces",
         "DescribeSecurityGroupRules",
     ]
