@@ -1,0 +1,107 @@
+"""Drills as the journal has them: what was played, what happened, and where it is kept.
+
+A drill in the simulation has a home of its own under ``CLAMPDOWN_HOME/drills`` with a journal of its
+own. In it, beside the chains of the incidents, is the drill's chain: what the scenario did, what
+people did, and what was found at the end. Scores and reports are made from these records alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from flows.incident import is_incident
+from flows.journal.journal import Journal
+from flows.journal.record import Record
+
+PREFIX = "drill-"
+"""How the ids of drills, and so their chains in the journal, begin."""
+
+Mode = Literal["sandbox", "twin", "shadow", "live drill", "replay"]
+
+BEGAN = "drill.began"
+"""``{scenario, title, definition, digest, playbooks_digest, mode, seed, tool, people, region,
+account, names}``: ``definition`` is the scenario as JSON, ``people`` says who plays ("stand-ins" or
+"slack"), ``names`` maps what the world calls things to their ids."""
+INJECTED = "drill.injected"
+"""``{event, at, thing, text, detail}``: ``event`` is its number in the timeline, from 0, ``at`` the
+seconds at which it was due; ``detail`` has the finding's ``id`` and ``finding_id`` and so forth."""
+PERSON = "drill.person"
+"""``{person, does, incident, gate, after, refused, details_opened}``: ``does`` is noticed,
+acknowledged, approved, denied, started, aborted, undid or silent; ``after`` is the seconds since
+they were asked, ``refused`` why it did not count (empty where it did)."""
+DIED = "drill.died"
+"""``{change, back_after}``: the orchestrator was killed."""
+BACK = "drill.back"
+"""``{away}``: the orchestrator was back after so many seconds."""
+CHECKED = "drill.checked"
+"""``{objective, holds, found, of}``: a condition as it was found at the end; ``found`` in words."""
+CALLS = "drill.calls"
+"""``{calls: [{service, operation, changes, count, errors: {code: count}}], faults: [{fault, hits}]}``:
+what AWS was asked between the start and the end, by the orchestrator."""
+DIFFERENCE = "drill.difference"
+"""``{when, changes: [{path, before, after}]}``: what differs in the world from the start, ``when``
+contained or undone."""
+ENDED = "drill.ended"
+"""``{why}``: how the drill came to its end: ``over``, ``stopped``, or an error in words."""
+
+
+@dataclass(frozen=True)
+class Drill:
+    """One drill: the records of its own chain, and those of each incident in it.
+
+    ``home`` is the folder it is kept in.
+    """
+
+    id: str
+    home: Path
+    records: tuple[Record, ...]
+    incidents: dict[str, tuple[Record, ...]]
+    findings: dict[str, tuple[Record, ...]]
+
+    @property
+    def began(self) -> Record:
+        return self.records[0]
+
+    @property
+    def ended(self) -> Record | None:
+        return next((record for record in reversed(self.records) if record.kind == ENDED), None)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the first record says: the scenario, its seed, its mode."""
+        return dict(self.began.body)
+
+    @property
+    def at(self) -> datetime:
+        """When the scenario began, by its own clock."""
+        return self.began.at
+
+    def of(self, *kinds: str) -> list[Record]:
+        """The records of the drill's own chain of these kinds."""
+        return [record for record in self.records if record.kind in kinds]
+
+
+def read_drill(home: Path, journal: Journal, drill_id: str) -> Drill:
+    """A drill out of its journal."""
+    chains = [head.incident for head in journal.incidents() if head.incident != drill_id]
+    return Drill(
+        drill_id,
+        home,
+        tuple(journal.records(drill_id)),
+        {chain: tuple(journal.records(chain)) for chain in chains if is_incident(chain)},
+        {chain: tuple(journal.records(chain)) for chain in chains if chain.startswith("fnd-")},
+    )
+
+
+def drill_homes(home: Path) -> Iterator[Path]:
+    """The folders of all drills under CLAMPDOWN_HOME, the oldest first."""
+    yield from sorted(path.parent for path in (home / "drills").glob("*/journal.db"))
+
+
+def seconds_since(start: datetime, records: Sequence[Record]) -> float:
+    """How many seconds after the start the first of the records was written."""
+    return (records[0].at - start).total_seconds()
