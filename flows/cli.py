@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 import io
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows.options import (
+    FAILED,
+    INVALID,
+    OK,
+    TAMPERED,
+    AsJson,
+    PlaybooksFile,
+    Region,
+    Simulate,
+    load_playbooks,
+    print_json,
+    say,
+    settings_of,
+)
 from runbooks.errors import ClampdownError, InvalidInput
 
 if TYPE_CHECKING:
@@ -31,7 +44,6 @@ if TYPE_CHECKING:
     from flows.slack.settings import SlackSettings
     from runbooks.playbook import Playbooks
 
-OK, FAILED, INVALID, REFUSED, TAMPERED = range(5)
 _INTERRUPTED = 130
 
 app = typer.Typer(
@@ -47,15 +59,6 @@ journal_app = typer.Typer(
 )
 app.add_typer(journal_app, name="journal")
 
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-PlaybooksFile = Annotated[
-    Path | None, typer.Option("--playbooks", help="The playbooks file.", show_default=False)
-]
-Simulate = Annotated[
-    str | None,
-    typer.Option("--simulate", metavar="URL", help="A simulated AWS on this machine."),
-]
-Region = Annotated[str | None, typer.Option("--region", help="Where target ids are looked up.")]
 WithoutPrefect = Annotated[
     bool, typer.Option("--without-prefect", help="Leave Prefect out; the result is the same.")
 ]
@@ -83,24 +86,24 @@ def validate(
     from runbooks.registry import STEPS
 
     if schema:
-        _print_json(json_schema(STEPS))
+        print_json(json_schema(STEPS))
         return
-    path = file or _settings(playbooks).playbooks
+    path = file or settings_of(playbooks).playbooks
     try:
         loaded = load(path, STEPS)
     except InvalidPlaybooks as error:
         if as_json:
-            _print_json(
+            print_json(
                 {"valid": False, "problems": [problem.to_json() for problem in error.problems]}
             )
         else:
             for problem in error.problems:
                 typer.echo(str(problem))
-            _say(f"{len(error.problems)} error(s) in {path}.")
+            say(f"{len(error.problems)} error(s) in {path}.")
         raise typer.Exit(INVALID) from error
     said = notes(loaded, STEPS)
     if as_json:
-        _print_json({"valid": True, "problems": [], "notes": said, "digest": loaded.digest})
+        print_json({"valid": True, "problems": [], "notes": said, "digest": loaded.digest})
         return
     for note in said:
         typer.echo(f"note: {note}")
@@ -112,7 +115,7 @@ def validate(
 @app.command("playbooks")
 def list_playbooks(playbooks: PlaybooksFile = None, as_json: AsJson = False) -> None:
     """List the playbooks and what routes lead to them."""
-    loaded = _load(_settings(playbooks))
+    loaded = load_playbooks(settings_of(playbooks))
     rows: list[dict[str, Any]] = [
         {
             "name": name,
@@ -124,7 +127,7 @@ def list_playbooks(playbooks: PlaybooksFile = None, as_json: AsJson = False) -> 
         for name, playbook in loaded.playbooks.items()
     ]
     if as_json:
-        _print_json({"playbooks": rows})
+        print_json({"playbooks": rows})
         return
     from flows.console.terminal import console, table
 
@@ -145,10 +148,10 @@ def show(
     """Show what a playbook does, step by step, and which permissions it needs."""
     from flows.console.playbook_view import playbook_document, show_playbook
 
-    loaded = _load(_settings(playbooks))
+    loaded = load_playbooks(settings_of(playbooks))
     document = playbook_document(loaded, name)
     if as_json:
-        _print_json(document)
+        print_json(document)
         return
     from flows.console.terminal import console
 
@@ -168,7 +171,7 @@ def plan(
     responder = _responder(playbooks, simulate, region, target)
     made, _ = responder.plan(playbook, target)
     if as_json:
-        _print_json(made.to_json())
+        print_json(made.to_json())
         return
     from flows.console.plan_view import show_plan
     from flows.console.terminal import console
@@ -238,7 +241,7 @@ def incidents(playbooks: PlaybooksFile = None, as_json: AsJson = False) -> None:
         from flows.documents import incident_document
 
         found = responder.incidents()
-        _print_json({"incidents": [incident_document(item, []) for item in found]})
+        print_json({"incidents": [incident_document(item, []) for item in found]})
         return
     from flows.console.incident_view import show_incidents
     from flows.console.terminal import console
@@ -256,7 +259,7 @@ def status(incident: IncidentId, playbooks: PlaybooksFile = None, as_json: AsJso
     if as_json:
         from flows.documents import incident_document
 
-        _print_json(incident_document(found, gates))
+        print_json(incident_document(found, gates))
         return
     from flows.console.incident_view import show_status
     from flows.console.terminal import console
@@ -280,7 +283,7 @@ def timeline(
     if as_json:
         from flows.documents import record_document
 
-        _print_json(
+        print_json(
             {
                 "incident": incident,
                 "records": [{**record_document(r), "sentence": sentence(r)} for r in records],
@@ -359,7 +362,7 @@ def undo(
     with _shown(_responder(playbooks, simulate, None), as_json, calls=False) as responder:
         undone = responder.undo(incident, local_identity(), step=step)
     if as_json:
-        _print_json(
+        print_json(
             {
                 "incident": incident,
                 "status": responder.incident(incident).status,
@@ -393,7 +396,7 @@ def abort(
     responder = _responder(playbooks, None, None)
     found = responder.abort(incident, local_identity(), why)
     if as_json:
-        _print_json({"incident": incident, "status": found.status})
+        print_json({"incident": incident, "status": found.status})
     else:
         typer.echo(f"{incident} is aborted. `clampdown undo {incident}` takes back what was done.")
 
@@ -409,7 +412,7 @@ def permissions(
     from runbooks.permissions import MANAGED_POLICY_CHARACTERS, characters_of, policy_for
     from runbooks.registry import STEPS
 
-    loaded = _load(_settings(playbooks))
+    loaded = load_playbooks(settings_of(playbooks))
     chosen = [_named(loaded, playbook)] if playbook else list(loaded.playbooks.values())
     steps = {entry.step: STEPS[entry.step] for item in chosen for entry in item.run_steps()}
     # The policy is a JSON document either way.
@@ -417,9 +420,9 @@ def permissions(
     own_roles = [account.role for account in loaded.accounts.values() if account.role]
     # One playbook is what people run; the whole of it is what the service does.
     policy = policy_for(steps.values(), own_roles, finding_reads=() if playbook else READS)
-    _print_json(policy)
+    print_json(policy)
     if (length := characters_of(policy)) > MANAGED_POLICY_CHARACTERS:
-        _say(
+        say(
             f"{length:,} characters, and a managed policy has at most {MANAGED_POLICY_CHARACTERS:,}: "
             "attach one policy for each playbook, or use an inline policy of the role (10,240)."
         )
@@ -484,7 +487,7 @@ def reap(
     responder = _responder(playbooks, simulate, region)
     reaped = responder.reap()
     if as_json:
-        _print_json(reaped.to_json())
+        print_json(reaped.to_json())
     else:
         for room in reaped.deleted:
             typer.echo(f"deleting {room.stack} in {room.account}, {room.region}")
@@ -495,7 +498,7 @@ def reap(
             )
         typer.echo(f"{len(reaped.deleted)} expired clean room(s).")
     for failure in reaped.failures:
-        _say(failure)
+        say(failure)
     if reaped.failures:
         raise typer.Exit(FAILED)
 
@@ -510,7 +513,7 @@ def ui(
     from flows.prefect_server import serve_ui
 
     del as_json
-    raise typer.Exit(serve_ui(_settings(playbooks).prefect_home, port))
+    raise typer.Exit(serve_ui(settings_of(playbooks).prefect_home, port))
 
 
 @app.command()
@@ -530,8 +533,8 @@ def slack(
     from flows.slack.main import serve_slack
     from flows.slack.settings import load_slack_settings
 
-    settings = _settings(playbooks, simulate, region)
-    loaded = _load(settings)
+    settings = settings_of(playbooks, simulate, region)
+    loaded = load_playbooks(settings)
     tokens = load_slack_settings(http=http)
     asyncio.run(
         serve_slack(
@@ -558,8 +561,8 @@ def serve(
 
     if workers and without_prefect:
         raise InvalidInput("--workers needs Prefect, which --without-prefect leaves out.")
-    settings = _settings(playbooks, simulate, region)
-    loaded = _load(settings)
+    settings = settings_of(playbooks, simulate, region)
+    loaded = load_playbooks(settings)
     listens = load_serve_settings()
     tokens = _slack_settings(loaded)
     # This imports all of the service, after what is most often wrong was looked at.
@@ -590,8 +593,8 @@ def worker(
 
     from flows.serve.settings import load_serve_settings
 
-    settings = _settings(playbooks, simulate, region)
-    loaded = _load(settings)
+    settings = settings_of(playbooks, simulate, region)
+    loaded = load_playbooks(settings)
     listens = load_serve_settings()
     from flows.serve.main import run_worker
 
@@ -611,7 +614,7 @@ def resume_automatic(
     responder = _responder(playbooks, simulate, None)
     responder.automatic.lift(local_identity(), why, responder.playbooks)
     if as_json:
-        _print_json({"frozen": False})
+        print_json({"frozen": False})
     else:
         typer.echo(
             "Incidents start automatically again. What was proposed meanwhile waits for you."
@@ -631,10 +634,10 @@ def doctor(
     from flows.doctor.setup import Setup
     from flows.serve.settings import load_serve_settings
 
-    settings = _settings(playbooks, simulate, region)
-    found = examine(checks(Setup(settings, load_serve_settings(), _load(settings))))
+    settings = settings_of(playbooks, simulate, region)
+    found = examine(checks(Setup(settings, load_serve_settings(), load_playbooks(settings))))
     if as_json:
-        _print_json(found.to_json())
+        print_json(found.to_json())
     else:
         from flows.console.doctor_view import show_examination
         from flows.console.terminal import console
@@ -655,11 +658,11 @@ def journal_verify(
     from flows.journal.journal import Journal
     from flows.journal.verify import verify
 
-    checked = verify(Journal.open(_settings(playbooks).journal_url), incident)
+    checked = verify(Journal.open(settings_of(playbooks).journal_url), incident)
     incidents = sum(map(is_incident, checked.good))
     others = len(checked.good) - incidents
     if as_json:
-        _print_json(
+        print_json(
             {
                 "ok": checked.ok,
                 "incidents": incidents,
@@ -697,7 +700,7 @@ def journal_export(
 
     if form not in {"jsonl", "csv"}:
         raise InvalidInput(f"--format {form!r} is not known.", advice="It is jsonl or csv.")
-    journal = Journal.open(_settings(playbooks).journal_url)
+    journal = Journal.open(settings_of(playbooks).journal_url)
     if incident and journal.last(incident) is None:
         raise InvalidInput(
             f"There is no incident {incident}.", advice="`clampdown incidents` lists them."
@@ -707,7 +710,7 @@ def journal_export(
 
         ids = [incident] if incident else [head.incident for head in journal.incidents()]
         records = [record_document(r) for item in ids for r in journal.records(item)]
-        _print_json({"records": records})
+        print_json({"records": records})
         return
     kind: Any = form
     if output is None:
@@ -803,7 +806,7 @@ def _decide(
 
 def _report(as_json: bool, document: dict[str, Any]) -> None:
     if as_json:
-        _print_json(document)
+        print_json(document)
         return
     if "task" in document:
         done = "done" if document["done"] else "not possible"
@@ -824,10 +827,10 @@ def _conclude(responder: Responder, started: Started, as_json: bool) -> None:
     error = result.error if result else None
     unchanged = bool(result) and started.joined and result is not None and result.unchanged
     if as_json:
-        _print_json(started_document(started, responder.gates(incident)))
+        print_json(started_document(started, responder.gates(incident)))
     else:
         for sentence in started.why:
-            _say(sentence)
+            say(sentence)
         _conclude_in_words(started, unchanged)
     if error is not None:
         raise typer.Exit(error.exit_code)
@@ -870,11 +873,11 @@ def _responder(
     region: str | None,
     targets: Sequence[str] = (),
 ) -> Responder:
-    settings = _settings(playbooks, simulate, region)
+    settings = settings_of(playbooks, simulate, region)
     caller = _ask_caller(settings, targets)
     from flows.responder import Responder
 
-    return Responder(settings, _load(settings), caller=caller)
+    return Responder(settings, load_playbooks(settings), caller=caller)
 
 
 def _ask_caller(settings: Settings, targets: Sequence[str]) -> Callable[[], str] | None:
@@ -923,21 +926,6 @@ def _shown(responder: Responder, as_json: bool, calls: bool) -> Iterator[Respond
         aside.finish()
 
 
-def _settings(
-    playbooks: Path | None, simulate: str | None = None, region: str | None = None
-) -> Settings:
-    from flows.settings import load_settings
-
-    return load_settings(playbooks=playbooks, simulate=simulate, region=region)
-
-
-def _load(settings: Settings) -> Playbooks:
-    from runbooks.loader import load
-    from runbooks.registry import STEPS
-
-    return load(settings.playbooks, STEPS)
-
-
 def _slack_settings(loaded: Playbooks) -> SlackSettings | None:
     """The Slack app's tokens, where playbooks.yaml has a place in Slack and there are any."""
     if loaded.slack is None or not os.environ.get("CLAMPDOWN_SLACK_BOT_TOKEN"):
@@ -969,20 +957,11 @@ def _one_finding(path: Path) -> Any:
 
 def _explain(error: ClampdownError) -> int:
     if "--json" in sys.argv:
-        _print_json(
+        print_json(
             {"error": {"kind": type(error).__name__, "what": error.what, "advice": error.advice}}
         )
-    _say(f"clampdown: {error}")
+    say(f"clampdown: {error}")
     return error.exit_code
-
-
-def _print_json(document: Any) -> None:
-    all_letters = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    print(json.dumps(document, indent=2, ensure_ascii=not all_letters, default=str))
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)
 
 
 if __name__ == "__main__":
