@@ -21,6 +21,7 @@ _GROUP = "Slack"
 _SECONDS = 4
 _NO_APP = "The app is not let in."
 _HELP = "docs/slack.md, Troubleshooting, says what it means."
+_TOKENS = ("BOT_TOKEN", "APP_TOKEN", "SIGNING_SECRET")
 # As deployments/slack-manifest.yaml asks for them.
 SCOPES = (
     "commands",
@@ -102,6 +103,15 @@ class _App:
         self._identity = Shared(self._read_identity)
 
     def has_tokens(self) -> Result:
+        """With none at all Slack is not set up yet; with some, it is meant to work and does not."""
+        if not any(map(_has, _TOKENS)):
+            return warning(
+                "playbooks.yaml has `slack`, and no token of the app is set here.",
+                meaning="Approvals through Slack will not work: nothing is told or asked there; "
+                "`clampdown approve` works without.",
+                advice="Set CLAMPDOWN_SLACK_BOT_TOKEN and CLAMPDOWN_SLACK_APP_TOKEN (docs/slack.md), "
+                "or take `slack` out of playbooks.yaml.",
+            )
         self._settings()
         if self._http:
             return ok("The bot's token and the signing secret are there (HTTP mode).")

@@ -85,6 +85,7 @@ class Poster:
         self._busy: set[str] = set()
         self._sending: set[asyncio.Task[None]] = set()
         self._heard: dict[str, float] = {}
+        self._reading: dict[str, float] = {}
         self._wake = asyncio.Event()
         self._look_at = float("-inf")
         self.problem = ""
@@ -94,6 +95,9 @@ class Poster:
         loop = asyncio.get_running_loop()
 
         def heard(record: Record) -> None:
+            # Noted by the thread that has written it: whoever has written is behind from then on.
+            if _is_told_of(record.incident):
+                self._heard.setdefault(record.incident, time.monotonic())
             loop.call_soon_threadsafe(self._hear, record)
 
         async with _alone(self._journal):
@@ -129,7 +133,6 @@ class Poster:
 
     def _hear(self, record: Record) -> None:
         if _is_told_of(record.incident):
-            self._heard.setdefault(record.incident, time.monotonic())
             self._wake.set()
         elif record.kind == AWAY_KIND:
             self._look_at = float("-inf")
@@ -138,8 +141,10 @@ class Poster:
     @property
     def behind(self) -> float:
         """For how many seconds the stalest message has not said what it should say; 0 for none."""
+        # In the order in which news goes on, as it may do so meanwhile: none is missed.
+        heard, reading = list(self._heard.values()), list(self._reading.values())
         since = [telling.behind_since for telling in list(self._tellings.values())]
-        oldest = min([*since, *list(self._heard.values())], default=float("inf"))
+        oldest = min([*heard, *reading, *since], default=float("inf"))
         return max(0.0, time.monotonic() - oldest)
 
     # What there is to say
@@ -189,8 +194,15 @@ class Poster:
 
     async def _read(self, incident: str) -> None:
         """Read what is new of an incident. One that can't be read keeps no other from being told."""
+        heard = self._reading[incident] = self._heard.get(incident, time.monotonic())
+        self._heard.pop(incident, None)
+        try:
+            await self._read_since(incident, heard)
+        finally:
+            del self._reading[incident]
+
+    async def _read_since(self, incident: str, heard: float) -> None:
         telling = self._tellings.get(incident)
-        heard = self._heard.pop(incident, time.monotonic())
         try:
             fresh = await asyncio.to_thread(
                 self._journal.records, incident, telling.seq if telling else 0
@@ -260,8 +272,8 @@ class Poster:
             _LOG.exception("What to say of %s can't be found out", telling.incident)
             telling.shown_at, telling.stale_since = time.monotonic(), None
             return
-        telling.stale_since = None
         telling.show(wanted, time.monotonic())
+        telling.stale_since = None
         await self._end_where_told(telling)
 
     def _wanted(self, records: list[Record], now: datetime, away: Away) -> list[Wanted]:

@@ -126,7 +126,9 @@ class Telling:
     @property
     def behind_since(self) -> float:
         """Since when it has not said what it should; infinity where it does."""
-        return min(self.since.values(), default=self.stale_since or float("inf"))
+        # Read in this order: what there should be becomes known while another thread asks.
+        stale_since = self.stale_since
+        return min(self.since.values(), default=stale_since or float("inf"))
 
     def show(self, wanted: Sequence[Wanted], now: float) -> None:
         """Say what there should be."""

@@ -65,6 +65,11 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Works
         yield Workspace(slack, tmp_path / "playbooks.yaml", monkeypatch)
 
 
+def without_tokens(patch: pytest.MonkeyPatch) -> None:
+    for name in ("BOT_TOKEN", "APP_TOKEN"):
+        patch.delenv(f"CLAMPDOWN_SLACK_{name}")
+
+
 def not_looked(found: dict[str, Result], *but: str) -> bool:
     return {result.status for name, result in found.items() if name not in but} == {"not looked at"}
 
@@ -111,16 +116,50 @@ def test_where_slack_is_not_set_up_there_is_nothing_to_look_at(workspace: Worksp
     assert workspace.slack.calls == []
 
 
-def test_missing_tokens_are_one_problem(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("missing", ["BOT_TOKEN", "APP_TOKEN"])
+def test_a_missing_token_is_one_problem(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
-    monkeypatch.delenv("CLAMPDOWN_SLACK_APP_TOKEN")
+    monkeypatch.delenv(f"CLAMPDOWN_SLACK_{missing}")
 
     found = workspace.examine()
 
     assert found["tokens"].status == "problem"
-    assert "CLAMPDOWN_SLACK_APP_TOKEN" in found["tokens"].what
+    assert f"CLAMPDOWN_SLACK_{missing}" in found["tokens"].what
     assert not_looked(found, "tokens")
+
+
+def test_a_signing_secret_alone_is_a_problem(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_tokens(monkeypatch)
+    monkeypatch.setenv(
+        "CLAMPDOWN_SLACK_SIGNING_SECRET", workspace.slack.installation.signing_secret
+    )
+
+    found = workspace.examine()
+
+    assert found["tokens"].status == "problem"
+    assert "CLAMPDOWN_SLACK_BOT_TOKEN" in found["tokens"].what
+
+
+# As compose.yaml hands on what compose.env does not name.
+@pytest.mark.parametrize("empty", [False, True])
+def test_without_any_token_slack_is_not_set_up_yet_which_is_one_warning(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, empty: bool
+) -> None:
+    without_tokens(monkeypatch)
+    if empty:
+        for name in ("BOT_TOKEN", "APP_TOKEN", "SIGNING_SECRET"):
+            monkeypatch.setenv(f"CLAMPDOWN_SLACK_{name}", "")
+
+    found = workspace.examine()
+
+    assert found["tokens"].status == "warning"
+    assert "Approvals through Slack will not work" in found["tokens"].meaning
+    assert "CLAMPDOWN_SLACK_BOT_TOKEN" in found["tokens"].advice
+    assert not_looked(found, "tokens")
+    assert workspace.slack.calls == []
 
 
 def test_in_http_mode_a_signing_secret_is_enough(

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
-import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,6 +14,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
+from redis import Redis, RedisError
 
 from flows.prefect_server import EmbeddedServer, embed_prefect, require_answer
 from flows.serve.prefect import READY
@@ -27,6 +25,9 @@ from tests.runbooks.stage import Stage
 
 pytestmark = pytest.mark.timeout(180)
 
+_HOST, _REDIS_PORT = "127.0.0.1", 6379
+# Redis' own default; where there are fewer it says so.
+_DATABASES = 16
 # As deployments/compose.yaml has it.
 _ON_REDIS = {
     "PREFECT_MESSAGING_BROKER": "prefect_redis.messaging",
@@ -37,20 +38,45 @@ _ON_REDIS = {
 }
 
 
+@dataclass
+class Messages:
+    """The database of a Redis that messages go through, and the line to it."""
+
+    database: int
+    line: CuttableLine
+
+    @property
+    def url(self) -> str:
+        """The database's, through the line."""
+        return f"redis://{_HOST}:{self.line.port}/{self.database}"
+
+
 @pytest.fixture
-def redis(tmp_path: Path) -> Iterator[CuttableLine | None]:
-    """The line to a Redis; None where there is none on this machine."""
-    command = shutil.which("redis-server")
-    if command is None:
-        yield None
-        return
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    options = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path))
-    with subprocess.Popen([command, *options], stdout=subprocess.DEVNULL) as process:
-        with CuttableLine(port) as line:
-            yield line
-        process.kill()
+def messages() -> Iterator[Messages]:
+    """A database of this test, empty before and afterwards. In CI there must be one."""
+    try:
+        database = _empty_database()
+    except RedisError as error:
+        reason = f"no Redis at {_HOST}:{_REDIS_PORT} to be used: {error}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+    with CuttableLine(_REDIS_PORT) as line:
+        yield Messages(database, line)
+    with Redis(_HOST, _REDIS_PORT, database) as redis:
+        redis.flushdb()
+
+
+def _empty_database() -> int:
+    """The number of a database in which there was nothing, and now is a mark that it is taken.
+
+    The first is left alone: it is the one that everything else on a machine uses.
+    """
+    for number in range(1, _DATABASES):
+        with Redis(_HOST, _REDIS_PORT, number, socket_timeout=5) as redis:
+            if redis.dbsize() == 0 and redis.set("clampdown-test", os.getpid(), nx=True):
+                return number
+    raise RedisError(f"each of its databases 1 to {_DATABASES - 1} holds something")
 
 
 @dataclass
@@ -63,7 +89,7 @@ class Prefect:
     @property
     def url(self) -> str:
         """The API's, through the line."""
-        return f"http://127.0.0.1:{self.line.port}/api"
+        return f"http://{_HOST}:{self.line.port}/api"
 
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.server._process.pid, number)
@@ -79,17 +105,16 @@ class Prefect:
 
 @pytest.fixture
 def prefect(
-    tmp_path: Path, redis: CuttableLine | None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, messages: Messages, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Prefect]:
     """It takes some seconds until it answers, and the line to it is cut."""
     home = tmp_path / "prefect"
     embed_prefect(home)
     with monkeypatch.context() as patch:
-        if redis:
-            for name, value in _ON_REDIS.items():
-                patch.setenv(name, value)
-            for name in ("PREFECT_SERVER_DOCKET_URL", "PREFECT_REDIS_MESSAGING_URL"):
-                patch.setenv(name, f"redis://127.0.0.1:{redis.port}/0")
+        for name, value in _ON_REDIS.items():
+            patch.setenv(name, value)
+        for name in ("PREFECT_SERVER_DOCKET_URL", "PREFECT_REDIS_MESSAGING_URL"):
+            patch.setenv(name, messages.url)
         patch.setenv("PREFECT_HOME", str(home))
         server = EmbeddedServer(home)
     with CuttableLine(urlsplit(server.url).port or 0) as line:
@@ -107,7 +132,7 @@ def office(tmp_path: Path, stage: Stage, postgres_url: str, prefect: Prefect) ->
 
 
 def test_workers_carry_out_what_is_handed_over_what_is_not_and_what_another_one_can_t_end(
-    office: Office, prefect: Prefect, redis: CuttableLine | None, monkeypatch: pytest.MonkeyPatch
+    office: Office, prefect: Prefect, messages: Messages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One set of processes, as starting them is what takes the time."""
     without_prefect, handed_over, without_redis, amid, again = office.instances
@@ -134,16 +159,15 @@ def test_workers_carry_out_what_is_handed_over_what_is_not_and_what_another_one_
         assert [record.body["reason"] for record in started] == ["gone on with"]
         until(lambda: prefect.shows(incident), "Prefect to show it")
 
-        if redis:
-            redis.cut()
+        assert messages.line.connections > 0
+        messages.line.cut()
         stalled = _hit(office, workers, without_redis, stall, monkeypatch)
         before = office.changes()
         stalled.running.signal(signal.SIGCONT)
         # It is a worker again; what it was at is another one's.
         until(lambda: "was lost" in stalled.running.err, "it to notice")
         assert office.changes() == before
-        if redis:
-            redis.mend()
+        messages.line.mend()
 
         killed = _hit(office, workers, amid, kill, monkeypatch)
         assert not killed.running.alive

@@ -404,6 +404,19 @@ def test_a_usual_channel_that_is_archived_is_waited_for(
     newsroom.until_told("opening")
 
 
+def test_what_was_just_written_is_behind_until_it_is_told(newsroom: Newsroom) -> None:
+    teller = newsroom.tell()
+    incident = newsroom.open()
+    newsroom.until_told("opening")
+    for round_ in range(1, 11):
+        newsroom.until(lambda: teller.poster.behind == 0)
+        newsroom.ask(incident, round_)
+        assert teller.poster.behind > 0
+        while teller.poster.behind > 0:
+            pass
+        assert newsroom.keys()[-1] == f"gate:contain:{round_}"
+
+
 # What is ours
 
 
