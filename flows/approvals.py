@@ -19,6 +19,7 @@ from flows.incident import fold
 from flows.journal.errors import HeadMoved
 from flows.journal.journal import Journal
 from flows.journal.record import Actor, Record
+from runbooks import clock
 from runbooks.calls import Plan
 from runbooks.errors import ApprovalRefused, InvalidInput
 from runbooks.playbook import ApproverGroup, Gate
@@ -97,7 +98,7 @@ def request(
 
     ``differences`` are the calls that are gone and new since the plan that was approved before.
     """
-    now = now or datetime.now(UTC)
+    now = now or clock.now()
     behind = plan.behind(gate.id)
     return journal.append(
         incident,
@@ -142,7 +143,7 @@ def state(
     allow-list as it is now. Whether somebody was in a Slack user group that is on it was looked up
     when they decided.
     """
-    now = now or datetime.now(UTC)
+    now = now or clock.now()
     asked: Record | None = None
     escalated: Record | None = None
     decided: list[Record] = []
@@ -253,7 +254,7 @@ def decide(
             "step_up": proof,
             "usergroups": list(identity.usergroups),
             "latency_seconds": round(
-                (datetime.now(UTC) - (gate.requested_at or datetime.now(UTC))).total_seconds(), 3
+                (clock.now() - (gate.requested_at or clock.now())).total_seconds(), 3
             ),
         }
         kind = "gate.reviewed" if reviewing else "gate.decided"
@@ -283,7 +284,7 @@ def escalate(journal: Journal, incident: str, gate: GateState) -> bool:
     journal.append(
         incident,
         "gate.escalated",
-        {"gate": gate.id, "to": to, "expires_at": _text(datetime.now(UTC) + within)},
+        {"gate": gate.id, "to": to, "expires_at": _text(clock.now() + within)},
         SYSTEM,
     )
     return True
@@ -397,7 +398,7 @@ def _prove(
 
 def _last_code(identity: Identity, provider: str, journal: Journal) -> int:
     """The newest code that this person has used up, in whichever incident; -1 if none."""
-    since = datetime.now(UTC) - _CODE_LIFE
+    since = clock.now() - _CODE_LIFE
     return max(
         (
             record.body["step_up"]["number"]

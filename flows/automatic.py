@@ -8,11 +8,12 @@ again.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from flows.approvals import SYSTEM, groups_of
 from flows.identity import Identity
 from flows.journal.journal import Journal
+from runbooks import clock
 from runbooks.errors import InvalidInput, Refused
 from runbooks.playbook import Playbooks
 
@@ -93,7 +94,7 @@ class Automatic:
     def started(self) -> int:
         """How many incidents have started without a person within the last hour, and since the last
         freeze was lifted: what the budget counts."""
-        now = datetime.now(UTC)
+        now = clock.now()
         since = now - _WINDOW
         for record in self._journal.records(CHAIN):
             if record.kind == RESUMED and record.body["simulate"] == self._simulate:

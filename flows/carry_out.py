@@ -19,6 +19,7 @@ from flows.incident import Incident, IncidentStatus
 from flows.journal.record import Actor
 from flows.prefect_view import PrefectFollower, PrefectView
 from flows.stopping import Stop
+from runbooks import clock
 from runbooks.aws import Progress
 from runbooks.errors import ClampdownError, Denied, Interrupted, Refused
 
@@ -60,7 +61,8 @@ def carry_out(
     changes_before = len(before.changes)
     execution.recorder.append("incident.started", {"reason": reason}, actor)
     follower = PrefectFollower(execution, prefect_home) if prefect_home else None
-    error, view = asyncio.run(_run(execution, follower))
+    with clock.resting():
+        error, view = asyncio.run(_run(execution, follower))
     execution.close()
     incident = execution.incident()
     return Result(incident, error, view, len(incident.changes) == changes_before)

@@ -10,18 +10,23 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import timedelta
 
+from flows import prefect_view, unshown
+from flows.execution import Surroundings
 from flows.identity import SERVICE, Identity
 from flows.incident import Incident
 from flows.incident_index import IncidentIndex
 from flows.intake.finding import Finding
 from flows.journal.errors import IncidentHeld, JournalUnavailable
 from flows.journal.journal import Journal
+from flows.prefect_view import PrefectFollower
+from flows.recorded import Recorded
 from flows.responder import Opened, Responder
 from flows.settings import Settings
 from flows.stopping import Stop
 from flows.turns import A_PERSON_ASKED, Turns
 from flows.undo import Undone
-from runbooks.connections import USED_BY_PLAYBOOKS, SharedClients, read_models
+from runbooks import clock
+from runbooks.connections import USED_BY_PLAYBOOKS, SharedClients
 from runbooks.errors import ClampdownError, Denied, Interrupted, InvalidInput
 from runbooks.playbook import Playbooks
 
@@ -95,6 +100,11 @@ class Conductor:
         return self._settings.region
 
     @property
+    def settings(self) -> Settings:
+        """Those of this process."""
+        return self._settings
+
+    @property
     def side(self) -> str:
         """The simulated AWS of everything here; empty where it is live."""
         return self._settings.simulate
@@ -130,7 +140,9 @@ class Conductor:
 
     def warm_up(self) -> None:
         """Have at hand what the first incident would have to wait for. Nothing is sent to AWS."""
-        read_models(USED_BY_PLAYBOOKS)
+        connections = self.responder().connections("clampdown")
+        connections.warm_up(USED_BY_PLAYBOOKS)
+        connections.close()
 
     def start(self, asked: Asked, identity: Identity) -> Future[str]:
         """Have a containment carried out. The future is the incident's id, once there is one, or
@@ -227,7 +239,9 @@ class Conductor:
 
     def _unfinished(self, untouched_for: timedelta) -> list[Incident]:
         """What was begun, not ended, and is being carried out by no process, on the sides that this
-        one can act on."""
+        one can act on: none in shadow."""
+        if self._settings.shadow:
+            return []
         responder = self.responder()
         return [
             incident
@@ -236,6 +250,35 @@ class Conductor:
             and not self.carries(incident.id)
             and not self.journal.is_held(incident.id)
         ]
+
+    def show_unshown(self) -> None:
+        """Have Prefect show what has ended and is not shown there: the process had ended before, or
+        Prefect did not answer, or there was too much of it at once."""
+        home = self._settings.prefect_home
+        for incident in unshown.marked(home):
+            if not prefect_view.room():
+                return
+            if incident in prefect_view.following() or self.carries(incident):
+                continue
+            try:
+                found = self.responder().incident(incident)
+            except InvalidInput:
+                # It was in another journal.
+                unshown.unmark(home, incident)
+                continue
+            if not found.unfinished and not self.journal.is_held(incident):
+                PrefectFollower(self._recorded(incident), home).start()
+
+    def _recorded(self, incident: str) -> Recorded:
+        responder = self._side_of(incident)
+        around = Surroundings(
+            journal=self.journal,
+            playbooks=self.playbooks,
+            connections=responder.connections(incident),
+            stop=self._stop,
+            resumes=True,
+        )
+        return Recorded(incident, around)
 
     def undo(self, incident: str, identity: Identity, step: str | None = None) -> Future[Undone]:
         """Take back what an incident changed. The future is what came of it, or the
@@ -274,13 +317,15 @@ class Conductor:
         return ""
 
     def stop(self, within: timedelta) -> list[str]:
-        """Begin nothing new and wait for the calls in flight; returns what has not ended."""
+        """Begin nothing new and wait for the calls in flight, and until Prefect shows what has ended;
+        returns what has not ended."""
         self._stop.set()
         deadline = time.monotonic() + within.total_seconds()
         with self._lock:
             threads = dict(self._threads)
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+        prefect_view.finish_all(timedelta(seconds=max(0.0, deadline - time.monotonic())))
         return sorted(name for thread, name in threads.items() if thread.is_alive() and name)
 
     def _go_on(
@@ -303,6 +348,10 @@ class Conductor:
                         end()
                         calmed()
 
+                    if self.journal.is_held(incident):
+                        # Asking first is cheaper than asking for the right: several processes have
+                        # the same incidents in line.
+                        return
                     work(self._side_of(incident, on_calm))
                 with self._lock:
                     self._failures.pop(incident, None)
@@ -321,8 +370,8 @@ class Conductor:
     def _side_of(self, incident: str, on_calm: Callable[[], None] | None = None) -> Responder:
         """Simulated stays simulated, live stays live."""
         live = self.responder(on_calm=on_calm)
-        simulated = live.incident(incident).simulate
-        if simulated and not self.always_simulates:
+        either = self.offers_simulation and not self.always_simulates
+        if either and live.incident(incident).simulate:
             return self.responder(simulate=True, on_calm=on_calm)
         return live
 
@@ -332,7 +381,8 @@ class Conductor:
 
         def whole() -> None:
             try:
-                work()
+                with clock.working():
+                    work()
             finally:
                 with self._lock:
                     self._threads.pop(threading.current_thread(), None)

@@ -9,24 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
 from flows import approvals
+from flows.drill_scope import drills_only
 from flows.incident import Incident, fold, ref_to_json
 from flows.journal.journal import Journal
 from flows.journal.record import Actor, Record
 from flows.ledger import JournalLedger, Listener, ProgressListener, Recorder, Spent
 from flows.ownership import decided_by_owner
 from flows.stopping import Stop
+from runbooks import clock
 from runbooks.aws import IncidentContext, LiveAws, Once, Permit, PlanningAws, Where
 from runbooks.calls import Plan, PlannedStep, is_pending, matches, pending
 from runbooks.connections import Connections
@@ -362,6 +363,9 @@ class Execution:
             protected_rules(surroundings.playbooks),
             budgets.changes_per_account_per_hour,
             Spent(self.journal, self.mode),
+            drills_only(self.journal, self.id, lambda: list(self.facts.values()))
+            if incident.drill
+            else None,
         )
         self._once = Once()
         self._threads = ThreadPoolExecutor(surroundings.parallel_steps, thread_name_prefix="step")
@@ -387,7 +391,7 @@ class Execution:
         self._listening = asyncio.ensure_future(self._listen())
         self.facts = await self._in_thread(self._read)
         for target in self.facts.values():
-            self.guard.check_resource(target.resource, "Nothing was done to it.")
+            self.guard.check_target(target.resource, "Nothing was done to it.")
         self.plan = await self._in_thread(lambda: self.planner.plan(self.targets, self.outputs))
         self._record_plan("the facts were read")
         await self._ask_first()
@@ -565,7 +569,7 @@ class Execution:
     async def _try(self, entry: RunStep, ref: TargetRef, ledger: JournalLedger) -> dict[str, Any]:
         left = entry.timeout
         for attempt in range(1, TRIES + 1):
-            begun = time.monotonic()
+            begun = clock.monotonic()
             try:
                 return await self._contain_within(left, entry, ref, ledger)
             except (AccessDenied, Throttled):
@@ -575,9 +579,9 @@ class Execution:
                 if attempt == TRIES:
                     raise
                 if isinstance(error, OutcomeUnknown):
-                    await self._in_thread(lambda: self.stop.wait(_SETTLING))
+                    await self._in_thread(lambda: clock.wait(self.stop, _SETTLING))
                 if left is not None:
-                    left -= timedelta(seconds=time.monotonic() - begun)
+                    left -= timedelta(seconds=clock.monotonic() - begun)
                 await self._look_again(entry, ref)
         raise RuntimeError("unreachable: the last try returns or raises")
 
@@ -586,10 +590,9 @@ class Execution:
     ) -> dict[str, Any]:
         """One try, which begins no more calls once the time that is left is over."""
         stop = self.stop.hang()
-        timer = None
+        call_off = None
         if left is not None:
-            loop = asyncio.get_running_loop()
-            timer = loop.call_later(max(0.0, left.total_seconds()), stop.set)
+            call_off = clock.after(max(0.0, left.total_seconds()), stop.set)
         try:
             outputs: dict[str, Any] = await self._in_thread(
                 lambda: self._contain(entry, ref, ledger, stop)
@@ -602,8 +605,8 @@ class Execution:
                 ) from error
             raise
         finally:
-            if timer is not None:
-                timer.cancel()
+            if call_off is not None:
+                call_off()
         return outputs
 
     def _contain(
@@ -774,7 +777,7 @@ class Execution:
         gate = await self._in_thread(lambda: self._gate_state(entry))
         if gate is None or gate.status == "skipped":
             return
-        reminded = datetime.now(UTC)
+        reminded = clock.now()
         while True:
             gate = await self._in_thread(lambda: self._gate_state(entry))
             await self._in_thread(self.recorder.overhear)
@@ -818,22 +821,28 @@ class Execution:
             raise Interrupted("A stop was asked for while waiting for a decision.")
         self.calm_down()
         every = entry.approve.remind_every
-        if every and datetime.now(UTC) - reminded >= every:
+        if every and clock.now() - reminded >= every:
             self.recorder.append("gate.reminded", {"gate": gate.id, "needed": gate.needed})
-            reminded = datetime.now(UTC)
-        await self._decision()
+            reminded = clock.now()
+        dues = (gate.expires_at, reminded + every if every else None)
+        await self._decision(min((due for due in dues if due is not None), default=None))
         return reminded
 
-    async def _decision(self) -> None:
-        """Wait until this process writes a decision down, or until it is time to look for others'."""
+    async def _decision(self, due: datetime | None) -> None:
+        """Wait until this process writes a decision down, until it is time to look for others', or
+        until something is due."""
         decided = asyncio.Event()
         loop = asyncio.get_running_loop()
 
+        def look() -> None:
+            loop.call_soon_threadsafe(decided.set)
+
         def heard(record: Record) -> None:
             if record.incident == self.id and record.kind == "gate.decided":
-                loop.call_soon_threadsafe(decided.set)
+                look()
 
-        with self.journal.heard_by(heard), suppress(TimeoutError):
+        waiting = suppress(TimeoutError)
+        with self.journal.heard_by(heard), clock.told_of_skips(look, due), waiting:
             async with asyncio.timeout(_POLL):
                 await decided.wait()
 
@@ -930,7 +939,11 @@ class Execution:
         self.recorder.append("plan.made", body)
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        def counted() -> Any:
+            with clock.working():
+                return work()
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, counted)
 
 
 def protected_rules(playbooks: Playbooks) -> list[Protected]:
@@ -957,12 +970,13 @@ def open_incident(
     automatic: bool = False,
     team: Team | None = None,
     channel: str = "",
+    drill: str = "",
 ) -> None:
     """Write an incident's first record. From here on it exists, and its playbook is fixed.
 
     ``authors`` are the principals who could have written the playbook, ``team`` is the one whose
     approvers stand for the group ``owner``, ``channel`` the one of Slack in which the incident is
-    told.
+    told. ``drill`` is the live drill that it is part of: only what is for drills is changed then.
     """
     playbook = decided_by_owner(playbooks.playbooks[playbook_id], team)
     journal.append(
@@ -980,6 +994,7 @@ def open_incident(
             "proposed": proposed,
             "automatic": automatic,
             "channel": channel,
+            "drill": drill,
         },
         requester,
     )

@@ -21,6 +21,7 @@ from flows.journal.record import Actor, Record
 Outcome = Literal[
     "contained",  # an incident was opened, or gone on with, and is being carried out
     "proposed",  # an incident was opened that a person has to start
+    "shadowed",  # nothing was done, but for judging what would have been
     "unrouted",  # no route leads anywhere
     "resolved",  # archived, suppressed or resolved: somebody has dealt with it
     "sample",  # one of GuardDuty's samples, where AWS is live

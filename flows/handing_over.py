@@ -24,6 +24,7 @@ from prefect.context import TaskRunContext
 from prefect.task_worker import TaskWorker
 
 from flows.conductor import Conductor
+from flows.prefect_client import share_certificates
 from flows.turns import CRITICAL
 
 _AGAIN = timedelta(seconds=2)
@@ -31,6 +32,8 @@ _AT_ONCE = 2
 Warn = Callable[[str, str], object]
 # The conductor of this process, if it is a worker.
 _WORKING: dict[str, Conductor] = {}
+
+share_certificates()
 
 
 @task(name="contain", persist_result=False, cache_policy=NO_CACHE)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from flows.journal.record import Actor, Record
+from runbooks import clock
 from runbooks.calls import Change, Plan
 from runbooks.errors import InvalidInput
 from runbooks.targets.reference import TargetRef
@@ -158,6 +159,17 @@ class Incident:
     def mode(self) -> str:
         return "simulated" if self.simulate else "live"
 
+    @property
+    def drill(self) -> str:
+        """The live drill that it is part of; empty where it is real, or simulated."""
+        # Records from before there were live drills know of none.
+        return str(self.opened.get("drill", ""))
+
+    @property
+    def side(self) -> str:
+        """Its mode as people are shown it: a drill is not to be taken for an emergency."""
+        return f"DRILL ({self.mode})" if self.drill else self.mode
+
     def outputs(self) -> dict[str, dict[str, Any]]:
         """What steps returned for each target, by its ARN and by step id, for ``${steps.<id>…}``."""
         found: dict[str, dict[str, Any]] = {}
@@ -185,7 +197,7 @@ class Incident:
 
 def new_incident_id(now: datetime | None = None) -> str:
     """``inc-20261123-7f3a9c``: sortable by day, short enough to say, and a valid SourceIdentity."""
-    return f"{PREFIX}{now or datetime.now(UTC):%Y%m%d}-{secrets.token_hex(3)}"
+    return f"{PREFIX}{now or clock.now():%Y%m%d}-{secrets.token_hex(3)}"
 
 
 def is_incident(chain: str) -> bool:

@@ -125,12 +125,14 @@ class Intake:
                 self._conclude(finding, via, "older", known.incident, [why])
             return replace(taken, duplicates=taken.duplicates + 1)
         incident = known.incident if known else ""
+        # What is heard later of a finding that was judged is as sure as what was judged.
+        judged = known is not None and known.outcome == "shadowed"
         doubt = ""
         decision: Decision | None = None
         if not confirmed and not incident:
             decision = self._route(finding)
         # Floods of what is routed nowhere, and was never anything, ask nobody.
-        if not confirmed and (incident or isinstance(decision, Routed)):
+        if not confirmed and (incident or judged or isinstance(decision, Routed)):
             asked = self._ask(finding)
             if isinstance(asked, FindingRejected):
                 self._rejections.put(document, [asked], via)
@@ -192,6 +194,11 @@ class Intake:
         if doubt and decision.mode == "automatic":
             why = f"{doubt[:1].upper()}{doubt[1:]}, so a person has to start the playbook."
             decision = replace(decision, mode="propose", why=(*decision.why, why))
+        if decision.shadow:
+            judged = self._responder.judge(finding, decision, SERVICE)
+            said = (*judged.record.body["why"], judged.sentence)
+            self._conclude(finding, via, "shadowed", "", said, sure=sure)
+            return taken
         try:
             opened = self._responder.open_routed(finding, decision, SERVICE)
         except (Refused, BudgetExceeded, WrongAccount) as refused:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from flows.approvals import SYSTEM
 from flows.incident import ref_to_json
 from flows.journal.errors import JournalUnavailable
 from flows.journal.journal import Journal
 from flows.journal.record import Actor, Record
+from runbooks import clock
 from runbooks.aws import Progress
 from runbooks.calls import Change
 from runbooks.errors import AwsRefused, ClampdownError, Interrupted
@@ -200,7 +205,8 @@ class JournalLedger:
 class Spent:
     """How many changes an account saw within the last hour, by the journal.
 
-    The journal is read at most every ten seconds; between, the own changes are counted on.
+    The journal is read at most every ten seconds by all incidents of a process together; between,
+    what they change is counted on.
     """
 
     _REFRESH = timedelta(seconds=10)
@@ -208,17 +214,35 @@ class Spent:
     def __init__(self, journal: Journal, mode: str) -> None:
         self._journal = journal
         self._mode = mode
-        self._counts: dict[str, int] = {}
-        self._read_at: datetime | None = None
+        self._counted = _COUNTED.setdefault(journal, {}).setdefault(mode, _Counted())
 
     def __call__(self, account: str) -> int:
-        now = datetime.now(UTC)
-        if self._read_at is None or now - self._read_at > self._REFRESH:
-            self._counts = {}
-            for record in self._journal.find(kind="change.intent", since=now - timedelta(hours=1)):
-                if record.body["mode"] == self._mode and record.body["undoes"] is None:
-                    spent_in = record.body["target"]["account"]
-                    self._counts[spent_in] = self._counts.get(spent_in, 0) + 1
-            self._read_at = now
-        self._counts[account] = self._counts.get(account, 0) + 1
-        return self._counts[account] - 1
+        """What was spent up to now; whoever asks spends one more."""
+        counted = self._counted
+        with counted.lock:
+            now = clock.monotonic()
+            if now - counted.read_at > self._REFRESH.total_seconds():
+                counted.changes = self._read(clock.now() - timedelta(hours=1))
+                counted.read_at = now
+            counted.changes[account] += 1
+            return counted.changes[account] - 1
+
+    def _read(self, since: datetime) -> Counter[str]:
+        return Counter(
+            record.body["target"]["account"]
+            for record in self._journal.find(kind="change.intent", since=since)
+            if record.body["mode"] == self._mode and record.body["undoes"] is None
+        )
+
+
+@dataclass
+class _Counted:
+    """The changes of one mode by account; ``read_at`` is on the monotonic clock."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    changes: Counter[str] = field(default_factory=Counter)
+    read_at: float = -math.inf
+
+
+# What has been counted in each journal that this process has open, by mode.
+_COUNTED: WeakKeyDictionary[Journal, dict[str, _Counted]] = WeakKeyDictionary()

@@ -10,6 +10,7 @@ from flows.execution import Surroundings, protected_rules
 from flows.incident import Incident, RecordedChange, fold
 from flows.ledger import JournalLedger, Recorder
 from flows.settings import Settings
+from runbooks import clock
 from runbooks.aws import IncidentContext, LiveAws, Once, Reader, Where
 from runbooks.calls import Call
 from runbooks.clean_room.stack import ROOM_PREFIX, Stack, first_failure, stacks_in
@@ -57,7 +58,7 @@ def reap_expired(
     Raises Interrupted when asked to stop.
     """
     reaped = Reaped()
-    moment = now or datetime.now(UTC)
+    moment = now or clock.now()
     for account, details in around.playbooks.accounts.items():
         regions = details.regions or ((settings.region,) if settings.region else ())
         if not regions:

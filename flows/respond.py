@@ -20,18 +20,21 @@ from prefect import flow, get_client, tags, task
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.context import TagsContext
 from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.execution import Execution
 from flows.plan_text import plan_markdown
+from flows.prefect_client import share_certificates
 from runbooks.playbook import Approve, RunStep
 from runbooks.registry import STEPS
 
 # Prefect's server takes task runs in from a queue, after the flow run itself has ended.
 _RECORDED = timedelta(seconds=5)
-_LOOK_EVERY = timedelta(milliseconds=100)
+_LOOK_FIRST = timedelta(milliseconds=100)
 
+share_certificates()
 
 Resting = Callable[[], AbstractContextManager[None]]
 
@@ -54,6 +57,10 @@ class NotRecorded(Exception):
     """Prefect's server has not taken all of the run in. Nothing but a view depends on it."""
 
 
+class NotShown(Exception):
+    """Prefect's server has taken nothing of the run in."""
+
+
 @flow(
     name="respond",
     flow_run_name="{incident} {playbook}",
@@ -71,7 +78,7 @@ async def respond(incident: str, playbook: str) -> None:
     )
 
     async def perform(entry: RunStep) -> None:
-        run = step.with_options(task_run_name=entry.id, tags=[entry.step])
+        run = step.with_options(task_run_name=_name_of(entry))
         shown.task_runs += 1
         if STEPS[entry.step].waits and not execution.over:
             with shown.resting():
@@ -82,10 +89,18 @@ async def respond(incident: str, playbook: str) -> None:
     async def pass_(entry: Approve) -> None:
         run = gate.with_options(task_run_name=f"approval: {entry.approve.id}")
         shown.task_runs += 1
-        with shown.resting():
+        with nullcontext() if execution.over else shown.resting():
             await run(incident, entry.approve.id)
 
-    await execution.walk(perform, pass_)
+    # The flow run has the tags. For a task run's, Prefect's server is asked for a place under each
+    # one's limit; where it is slow, the run would fail for that, and no limit holds anything here.
+    with TagsContext(current_tags=set()):
+        await execution.walk(perform, pass_)
+
+
+def _name_of(entry: RunStep) -> str:
+    """The step's id, and which step it is where that does not say it."""
+    return entry.id if entry.id == entry.step else f"{entry.id} ({entry.step})"
 
 
 @task(name="step", cache_policy=NO_CACHE, persist_result=False)
@@ -112,10 +127,10 @@ async def show_in_prefect(execution: Execution, url: str, resting: Resting = nul
     """Show an execution as a flow run with its tags, until Prefect has recorded all of it.
 
     ``url`` is the API of the server that shows it; another incident of this process may be shown by
-    another one. It is in ``resting`` while it waits for people or for AWS. A failed containment is a
-    failed flow run, and no error here.
+    another one. It is in ``resting`` while it waits for people, for AWS, or for Prefect to record
+    what it was sent. A failed containment is a failed flow run, and no error here.
 
-    Raises NotRecorded, and whatever Prefect raises.
+    Raises NotRecorded, NotShown, and whatever Prefect raises.
     """
     playbook = execution.planner.playbook_id
     accounts = sorted({ref.account for ref in execution.refs})
@@ -129,14 +144,16 @@ async def show_in_prefect(execution: Execution, url: str, resting: Resting = nul
             del _SHOWN[execution.id]
         run = state.state_details.flow_run_id
         if run is None:
-            raise NotRecorded("Prefect does not know the flow run.")
+            raise NotShown("Prefect does not know the flow run.")
         # What sends task runs to one server never sends to another; the next incident has its own.
         sending: Any = EventsWorker.drain_all(timeout=_RECORDED.total_seconds(), at_exit=False)
         await sending
-        await _recorded(run, shown.task_runs)
+        with resting():
+            await _recorded(run, shown.task_runs)
 
 
 async def _recorded(flow_run: UUID, task_runs: int) -> None:
+    pause = _LOOK_FIRST.total_seconds()
     only = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run]))
     try:
         async with asyncio.timeout(_RECORDED.total_seconds()), get_client() as client:
@@ -145,6 +162,8 @@ async def _recorded(flow_run: UUID, task_runs: int) -> None:
                 over = sum(run.state is not None and run.state.is_final() for run in known)
                 if over >= task_runs:
                     return
-                await asyncio.sleep(_LOOK_EVERY.total_seconds())
+                await asyncio.sleep(pause)
+                # After a burst, many look at once.
+                pause *= 2
     except TimeoutError as error:
         raise NotRecorded("Prefect's server is slow: it may not show all of the steps.") from error

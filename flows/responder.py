@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from flows import approvals
@@ -24,9 +24,12 @@ from flows.journal.verify import verify
 from flows.ledger import Listener, ProgressListener
 from flows.ownership import team_of
 from flows.settings import Settings
+from flows.shadow.judge import Judge
+from flows.shadow.records import Judgement
 from flows.step_up import TotpStepUp
 from flows.stopping import Stop
 from flows.undo import Undone, undo_incident
+from runbooks import clock
 from runbooks.aws import IncidentContext, Once, PlanningAws, Where
 from runbooks.calls import Plan, pending
 from runbooks.connections import AccountAccess, Connections, SharedClients
@@ -34,6 +37,7 @@ from runbooks.errors import (
     BudgetExceeded,
     ClampdownError,
     Denied,
+    InShadow,
     InvalidInput,
     Refused,
     SampleFinding,
@@ -41,6 +45,7 @@ from runbooks.errors import (
 )
 from runbooks.errors import Unrouted as UnroutedFinding
 from runbooks.playbook import Playbooks, Team
+from runbooks.reading_connections import ReadingConnections
 from runbooks.targets.instance import Ec2Instance
 from runbooks.targets.reading import read_instances
 from runbooks.targets.reference import TargetRef, account_in, instance_reference
@@ -52,6 +57,7 @@ _OPEN = {"proposed", "running", "waiting", "contained", "incomplete", "failed", 
 # How long Prefect is given to show a run that is over.
 SHOWN_WITHIN = timedelta(seconds=20)
 _OPENING = timedelta(seconds=30)
+_NOTHING_IN_SHADOW = "nothing is opened, changed or taken back."
 
 
 @dataclass(frozen=True)
@@ -137,17 +143,28 @@ class Responder:
         return Automatic(self.journal, self.settings.simulate)
 
     def connections(self, session_name: str) -> Connections:
-        """Connections for one incident, or for what ``session_name`` says."""
-        accounts = {
-            key: AccountAccess(account.role, account.external_id)
-            for key, account in self.playbooks.accounts.items()
-        }
+        """Connections for one incident, or for what ``session_name`` says. In shadow they can
+        change nothing."""
+        if self.settings.shadow:
+            return self.reading_connections(session_name)
         return Connections(
-            accounts,
+            self._accounts(),
             session_name=session_name,
             simulate=self.settings.simulate,
             shared=self._clients,
         )
+
+    def reading_connections(self, session_name: str) -> ReadingConnections:
+        """Connections over which nothing can be changed."""
+        return ReadingConnections(
+            self._accounts(), session_name=session_name, simulate=self.settings.simulate
+        )
+
+    def _accounts(self) -> dict[str, AccountAccess]:
+        return {
+            key: AccountAccess(account.role, account.external_id)
+            for key, account in self.playbooks.accounts.items()
+        }
 
     # Asking
 
@@ -187,8 +204,12 @@ class Responder:
         *,
         finding: Finding | None = None,
         reason: str = "",
+        drill: str = "",
     ) -> Opened:
-        """Open an incident; or find the one that these targets have. Nothing is changed in AWS."""
+        """Open an incident; or find the one that these targets have. Nothing is changed in AWS.
+
+        ``drill`` is the live drill that it is part of: one that is there already is not joined.
+        """
         self._playbook(playbook)
         if finding is not None:
             self._refuse_sample(finding)
@@ -197,7 +218,7 @@ class Responder:
             refs = self.references(targets, connections)
         finally:
             connections.close()
-        return self._opened(playbook, refs, identity.actor, finding, reason=reason)
+        return self._opened(playbook, refs, identity.actor, finding, reason=reason, drill=drill)
 
     def respond(
         self,
@@ -222,6 +243,12 @@ class Responder:
                 f"Nothing is done about {finding.type} (severity {finding.severity:g}):\n  {reasons}\n",
                 advice="`clampdown run PLAYBOOK --target ID` starts a playbook by hand.",
             )
+        if decision.shadow:
+            judged = self.judge(finding, decision, identity)
+            raise InShadow(
+                f"In shadow nothing is done. {judged.sentence}",
+                advice=f"`clampdown timeline {judged.chain}` has it; `clampdown run` contains it.",
+            )
         opened = self.open_routed(finding, decision, identity)
         return self.carry_out(opened, identity, prefect=prefect, wait=wait)
 
@@ -231,7 +258,7 @@ class Responder:
         ``connections`` are ones that are there already.
         """
         account = self.playbooks.accounts.get(finding.account)
-        return choose(
+        decision = choose(
             self.playbooks.routes,
             finding,
             account,
@@ -241,12 +268,52 @@ class Responder:
             },
             live=not self.settings.simulate,
         )
+        if self.settings.shadow and isinstance(decision, Routed):
+            return replace(decision, shadow=True)
+        return decision
+
+    def judge(self, finding: Finding, decision: Routed, identity: Identity) -> Judgement:
+        """What would have been done about a finding, written down in a chain of its own.
+
+        Nothing is opened, nothing is changed, and no budget is spent.
+
+        Raises Throttled, AwsUnreachable, JournalUnavailable: it is to be tried again.
+        """
+        begins = clock.now()
+        refs = [
+            TargetRef(item.kind, item.account, item.region, item.id) for item in decision.targets
+        ]
+        joins, refused = "", None
+        try:
+            known, left, _ = self._known(decision.playbook, refs, finding)
+            joins = known.id if known else ""
+            refs = left or refs
+        except Refused as refusal:
+            refused = refusal
+        connections = self.reading_connections("clampdown-shadow")
+        try:
+            judge = Judge(self.journal, self.playbooks, self.settings.simulate, connections)
+            return judge.judge(
+                finding,
+                decision,
+                refs,
+                identity.actor,
+                team=None if joins or refused else self._team(refs, finding),
+                joins=joins,
+                refused=refused,
+                begins=begins,
+            )
+        finally:
+            connections.close()
 
     def open_routed(self, finding: Finding, decision: Routed, identity: Identity) -> Opened:
         """Open, propose or join the incident that a finding was routed to.
 
-        Raises Refused where people have stopped it, BudgetExceeded, WrongAccount.
+        Raises Refused where people have stopped it, BudgetExceeded, WrongAccount, and InShadow for
+        what is only to be judged.
         """
+        if decision.shadow:
+            raise InShadow(f"Route {decision.route + 1} is in shadow: {_NOTHING_IN_SHADOW}")
         refs = [
             TargetRef(item.kind, item.account, item.region, item.id) for item in decision.targets
         ]
@@ -394,6 +461,7 @@ class Responder:
         """Delete the clean rooms whose time is over, wherever playbooks.yaml lists accounts."""
         from flows.reaping import reap_expired
 
+        self._refuse_in_shadow()
         connections = self.connections("clampdown-reap")
         try:
             around = Surroundings(
@@ -423,7 +491,7 @@ class Responder:
     def unfinished(self, untouched_for: timedelta = timedelta()) -> list[Incident]:
         """What was begun and not ended, whoever is at it; ``untouched_for`` leaves out what somebody
         has only just begun."""
-        now = datetime.now(UTC)
+        now = clock.now()
         found: list[Incident] = []
         for last in self.journal.last_of(TURNING_POINTS):
             ended = last.kind in ENDS or (last.kind == "incident.opened" and last.body["proposed"])
@@ -472,6 +540,7 @@ class Responder:
         *,
         reason: str,
         routed: Routed | None = None,
+        drill: str = "",
     ) -> Opened:
         for ref in refs:
             if ref.account not in self.playbooks.accounts:
@@ -485,10 +554,17 @@ class Responder:
             raise BudgetExceeded(
                 f"The finding names {len(refs)} targets; an incident may have {limit}."
             )
+        self._refuse_in_shadow()
         why = tuple(routed.why) if routed else ()
         with self._opening():
             known, refs, said = self._known(playbook, refs, finding if routed else None)
             why += said
+            if drill and (known is not None or said):
+                there = known.id if known else " ".join(said)
+                raise Refused(
+                    f"A drill has its targets for itself, and there is {there}. Nothing was done.",
+                    advice="Undo or abort that one first, or drill with another target.",
+                )
             if known is not None:
                 return self._joined(known, requester, finding, routed, why)
             automatic = routed is not None and routed.mode == "automatic"
@@ -507,6 +583,7 @@ class Responder:
                 automatic=automatic,
                 team=team,
                 channel=self._channel(routed, finding, team),
+                drill=drill,
             )
         return Opened(self.incident(incident_id), False, routed is None or automatic, why)
 
@@ -552,6 +629,7 @@ class Responder:
         automatic: bool,
         team: Team | None,
         channel: str,
+        drill: str,
     ) -> None:
         open_incident(
             self.journal,
@@ -568,6 +646,7 @@ class Responder:
             automatic=automatic,
             team=team,
             channel=channel,
+            drill=drill,
         )
         if self.listener:
             self.listener(self.journal.records(incident_id)[0])
@@ -637,6 +716,7 @@ class Responder:
     @contextmanager
     def _held(self, incident: Incident, *, wait: bool = True) -> Iterator[Surroundings]:
         """The incident's lease and its surroundings: simulated stays simulated, live stays live."""
+        self._refuse_in_shadow()
         if incident.simulate != self.settings.simulate:
             raise Refused(
                 f"{incident.id} is {incident.mode}"
@@ -761,6 +841,13 @@ class Responder:
         finally:
             if given is None:
                 connections.close()
+
+    def _refuse_in_shadow(self) -> None:
+        if self.settings.shadow:
+            raise InShadow(
+                f"This is a shadow: {_NOTHING_IN_SHADOW}",
+                advice="Without --shadow (CLAMPDOWN_SHADOW) it would be done.",
+            )
 
     def _refuse_sample(self, finding: Finding) -> None:
         if finding.sample and not self.settings.simulate:

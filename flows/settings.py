@@ -26,7 +26,8 @@ class Settings(BaseSettings):
     ``home`` holds the state of a single machine. ``journal`` is an SQLAlchemy URL; empty means
     SQLite under ``home``. ``simulate`` points everything at a simulated AWS on this machine.
     ``region`` is where targets given by id are looked for. ``parallel_steps`` bounds how many
-    steps run side by side. A ``.env`` file is never read: it could redirect a run.
+    steps run side by side. In ``shadow`` nothing is ever opened or changed: what would have been
+    done is only recorded. A ``.env`` file is never read: it could redirect a run.
     """
 
     model_config = SettingsConfigDict(env_prefix="CLAMPDOWN_", extra="ignore", env_file=None)
@@ -37,6 +38,7 @@ class Settings(BaseSettings):
     simulate: str = ""
     region: str = Field(default_factory=_default_region)
     parallel_steps: int = Field(default=16, ge=1, le=64)
+    shadow: bool = False
 
     @property
     def journal_url(self) -> str:

@@ -8,16 +8,17 @@ intent is written down durably, then it is sent, then its outcome is written dow
 from __future__ import annotations
 
 import threading
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import tenacity
 
+from runbooks import clock
 from runbooks.calls import (
     Call,
     Change,
@@ -219,7 +220,10 @@ class Reader:
         """The answers of several reads, made side by side, in the order of the calls."""
         if len(calls) < 2:
             return [self.read(call, absent=absent) for call in calls]
-        futures = [self.connections.pool.submit(self.read, call, absent=absent) for call in calls]
+        futures = [
+            self.connections.pool.submit(_at_work, partial(self.read, call, absent=absent))
+            for call in calls
+        ]
         return _gather(futures)
 
     def _client(self, call: Call) -> Any:
@@ -236,10 +240,12 @@ class Reader:
 
     def _patiently(self, call: Call, send: Callable[[], Any], *, changes: bool = False) -> Any:
         """Send, again and later where AWS certainly did nothing: throttled, or never reached."""
+        patience = (self._patience or THROTTLE_PATIENCE).total_seconds()
+        gives_up = clock.monotonic() + patience
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(lambda error: _not_executed(error, self._fresh)),
             wait=tenacity.wait_exponential(multiplier=0.2, max=5) + tenacity.wait_random(0, 0.2),
-            stop=tenacity.stop_after_delay((self._patience or THROTTLE_PATIENCE).total_seconds()),
+            stop=lambda state: clock.monotonic() >= gives_up,
             sleep=self._pause,
             reraise=True,
         )
@@ -259,7 +265,7 @@ class Reader:
             return retrying(attempt)
 
     def _pause(self, seconds: float) -> None:
-        self._stop.wait(seconds)
+        clock.wait(self._stop, seconds)
 
     def _fresh(self, error: AwsRefused) -> bool:
         """Whether the refusal is only that AWS does not know yet what was created a moment ago."""
@@ -499,14 +505,19 @@ class LiveAws(Aws):
     def change_all(self, changes: Sequence[Change]) -> list[dict[str, Any]]:
         if len(changes) < 2:
             return [self._carry_out(change) for change in changes]
-        return _gather([self.connections.pool.submit(self._carry_out, item) for item in changes])
+        return _gather(
+            [
+                self.connections.pool.submit(_at_work, partial(self._carry_out, item))
+                for item in changes
+            ]
+        )
 
     def foresee(self, change: Change) -> None:
         return
 
     def settle(self, look: Callable[[], Sequence[Change]]) -> None:
         for seconds in _SETTLING:
-            if self._stop.wait(seconds):
+            if clock.wait(self._stop, seconds):
                 raise Interrupted("What was changed was not looked at: a stop was asked for.")
             missing = look()
             if not missing:
@@ -514,29 +525,29 @@ class LiveAws(Aws):
             self.change_all(missing)
 
     def moment(self, *, after: timedelta = timedelta(0)) -> str:
-        return (datetime.now(UTC) + after).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return (clock.now() + after).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def wait(
         self, what: str, look: Callable[[], Progress], *, every: timedelta, within: timedelta
     ) -> None:
-        deadline = time.monotonic() + within.total_seconds()
+        deadline = clock.monotonic() + within.total_seconds()
         # What is small is done soon: looked for at first after a second, then less and less often.
         patience = min(_FIRST_LOOK, every)
         while not (progress := look()).done:
             self._ledger.progress(what, progress)
-            if time.monotonic() >= deadline:
+            if clock.monotonic() >= deadline:
                 raise NotContained(
                     f"{what}: still {progress.text} after {within}.",
                     advice="It goes on at AWS; `clampdown resume` looks again.",
                 )
-            if self._stop.wait(patience.total_seconds()):
+            if clock.wait(self._stop, patience.total_seconds()):
                 raise Interrupted(f"{what}: no longer waited for, a stop was asked for.")
             patience = min(2 * patience, every)
         self._ledger.progress(what, progress)
 
     def pause(self, what: str, duration: timedelta) -> None:
         self._ledger.progress(what, Progress(False, f"{duration.total_seconds():.0f} s", 0.0))
-        if self._stop.wait(duration.total_seconds()):
+        if clock.wait(self._stop, duration.total_seconds()):
             raise Interrupted(f"{what}: no longer waited for, a stop was asked for.")
 
     def warn(self, text: str) -> None:
@@ -696,10 +707,16 @@ def _not_executed(error: BaseException, fresh: Callable[[AwsRefused], bool]) -> 
 
 def _gather(futures: Sequence[Future[Any]]) -> list[Any]:
     """The results of all, or, once all have ended, the first error."""
-    errors = [error for future in futures if (error := future.exception()) is not None]
+    with clock.resting():
+        errors = [error for future in futures if (error := future.exception()) is not None]
     if errors:
         raise errors[0]
     return [future.result() for future in futures]
+
+
+def _at_work(work: Callable[[], ResultT]) -> ResultT:
+    with clock.working():
+        return work()
 
 
 def _foresee(shape: Any, name: str, *, depth: int) -> Any:

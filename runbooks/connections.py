@@ -9,16 +9,20 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
+from runbooks import clock
 from runbooks.errors import AwsUnreachable, InvalidInput, NoCredentials, Redirected, WrongAccount
 
 # STS allows 15 minutes at the least; a stolen session is worth no more than that.
 SESSION_LENGTH = timedelta(minutes=15)
 CALLS_SIDE_BY_SIDE = 32
+# Incidents that share a client make that many each: a connection that finds no place to be kept in
+# is closed after its call, with a warning, and the next call makes one anew.
+_CONNECTIONS_KEPT = 8 * CALLS_SIDE_BY_SIDE
 USED_BY_PLAYBOOKS = ("ec2", "autoscaling", "elbv2", "elb", "iam", "sts", "cloudformation")
 """Services that an incident reads or changes, the first needed first."""
 
@@ -144,6 +148,12 @@ class Connections:
     def close(self) -> None:
         self.pool.shutdown(wait=False, cancel_futures=True)
 
+    def warm_up(self, services: Sequence[str]) -> None:
+        """Have at hand what the first clients of services are made of; nothing is sent."""
+        read_models(services)
+        # Much of the SDK is only loaded when it makes one. Any Region and credentials will do.
+        self._new_client(services[0], "us-east-1", _Credentials("none", "none", None, None))
+
     def client(self, service: str, account: str, region: str) -> Any:
         """The client for a service in an account and Region, made once.
 
@@ -153,7 +163,7 @@ class Connections:
             key = (account, region, service)
             credentials = self._credentials.get(account)
             if credentials and credentials.expires:
-                left = credentials.expires - datetime.now(UTC)
+                left = credentials.expires - clock.now()
                 if left < timedelta(minutes=2):
                     self.forget(account)
             if key not in self._clients:
@@ -311,7 +321,7 @@ class Connections:
             region_name=region,
             connect_timeout=_CONNECT_SECONDS,
             read_timeout=_READ_SECONDS,
-            max_pool_connections=CALLS_SIDE_BY_SIDE,
+            max_pool_connections=_CONNECTIONS_KEPT,
             # The SDK would silently repeat a change whose answer was lost; Aws retries knowingly.
             retries={"total_max_attempts": 1, "mode": "standard"},
             # A profile's endpoint_url would redirect calls as AWS_ENDPOINT_URL does.

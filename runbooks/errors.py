@@ -125,5 +125,13 @@ class Redirected(Refused):
     """A live run would be sent to another endpoint than AWS's, or a simulation to a real one."""
 
 
+class InShadow(Refused):
+    """It is only recorded what would have been done: nothing is opened or changed."""
+
+
+class NotForDrills(Refused):
+    """A live drill changes only what is tagged for drills, or belongs to what is."""
+
+
 class Unrouted(Refused):
     """No route of playbooks.yaml says what to do with this finding."""

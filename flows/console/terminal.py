@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from importlib.util import find_spec
 from typing import TextIO
 
 from rich.console import Console
@@ -26,8 +27,16 @@ def show_warnings() -> None:
     from rich.logging import RichHandler
 
     handler = RichHandler(level=logging.WARNING, console=console(sys.stderr), show_path=False)
-    # What Prefect warns of is about a view; what matters of that, the service says itself.
-    handler.addFilter(lambda record: not record.name.startswith("prefect"))
+    # What Prefect warns of is about a view; what matters of that, the service says itself. Its own
+    # threads log under other names.
+    prefect = find_spec("prefect")
+    package = os.path.dirname(prefect.origin) if prefect and prefect.origin else ""
+    handler.addFilter(
+        lambda record: (
+            not record.name.startswith("prefect")
+            and not (package and record.pathname.startswith(package + os.sep))
+        )
+    )
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
 
 

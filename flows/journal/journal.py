@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -58,6 +58,7 @@ from flows.journal.schema import (
     records_table,
     schema_table,
 )
+from runbooks import clock
 
 _POLL_SECONDS = 0.2
 _HELD_POLL_SECONDS = 0.05
@@ -156,7 +157,7 @@ class Journal:
                     head = self._read_head(incident)
                     if head.seq != after_seq:
                         raise HeadMoved(f"{incident} is at record {head.seq}, not {after_seq}.")
-                moment = at or datetime.now(UTC)
+                moment = at or clock.now()
                 stamp = time_text(moment)
                 seq, prev = head.seq + 1, head.hash
                 digest = record_hash(incident, seq, stamp, kind, actor, text, prev)
@@ -189,7 +190,12 @@ class Journal:
 
     def records(self, incident: str, after_seq: int = 0) -> list[Record]:
         """An incident's records in order, those after ``after_seq``."""
-        return [_record(row) for row in self._read(queries.records(incident, after_seq))]
+        rows = self._read(queries.records(incident, after_seq))
+        if not rows and not after_seq:
+            # What is looked for in vain is begun next, most often. If another process is first,
+            # its record refuses ours, and the head is read.
+            self._heads.setdefault(incident, _Head(0, GENESIS))
+        return [_record(row) for row in rows]
 
     def last(self, incident: str) -> Record | None:
         """An incident's newest record; None where it has none."""

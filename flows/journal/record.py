@@ -18,6 +18,7 @@ from flows.journal.errors import SecretInRecord
 GENESIS = "0" * 64
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
+_WRITTEN = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 # The last seat belt: whoever writes a record has left secrets out of it already.
 _SECRET_KEYS = frozenset(
     {
@@ -77,6 +78,10 @@ def time_text(at: datetime) -> str:
 
 
 def time_from(text: str) -> datetime:
+    """What :func:`time_text` wrote. Raises ValueError for anything that ``strptime`` refuses."""
+    if _WRITTEN.fullmatch(text):
+        # A tenth of what strptime takes, which is most of what reading a record does.
+        return datetime.fromisoformat(text)
     return datetime.strptime(text, _TIME).replace(tzinfo=UTC)
 
 

@@ -44,6 +44,7 @@ async def run_service(
             "queues": [queue.url for queue in started.queues],
             "slack": started.slack.team if started.slack else None,
             "simulate": settings.simulate,
+            "shadow": settings.shadow,
             "resumed": list(started.resumed),
         }
         _say(as_json, document, _sentences(started, settings, workers=workers))
@@ -99,6 +100,8 @@ def _end_for_sure() -> None:
 
 def _sentences(started: Service, settings: Settings, *, workers: bool) -> list[str]:
     hands = "handed to workers" if workers else "carried out here"
+    if settings.shadow:
+        hands = "never opened: what would have been done is recorded"
     queues = ", ".join(queue.name for queue in started.queues)
     slack = (
         f"workspace {started.slack.team or 'not reached yet'}" if started.slack else "not set up"
@@ -116,7 +119,8 @@ def _resumed(incidents: tuple[str, ...]) -> list[str]:
 
 
 def _side(settings: Settings) -> str:
-    return f"simulated AWS at {settings.simulate}" if settings.simulate else "LIVE"
+    side = f"simulated AWS at {settings.simulate}" if settings.simulate else "LIVE"
+    return f"SHADOW of {side}, nothing is changed" if settings.shadow else side
 
 
 def _say(as_json: bool, document: dict[str, Any] | None, sentences: list[str]) -> None:

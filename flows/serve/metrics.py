@@ -22,6 +22,7 @@ from flows.incident import IncidentStatus
 from flows.intake.finding import Finding, Source
 from flows.intake_desk import Taken
 from flows.journal.record import Record
+from flows.shadow.records import Verdict
 
 OTHER = "other"
 """What stands in a label for everything that is not one of our own words."""
@@ -43,6 +44,7 @@ _ENDS: tuple[IncidentStatus, ...] = (
     "undone",
 )
 _AWAITED = get_args(Awaited)
+_VERDICTS = get_args(Verdict)
 _QUEUE_CALLS = ("receive", "delete", "hide", "severity")
 _MODES = ("live", "simulated")
 _STARTS = ("automatic", "proposed", "person")
@@ -79,11 +81,12 @@ class Standing:
 
 
 class Metrics:
-    """The figures of one process. Any thread may tell it something."""
+    """The figures of one process. Any thread may tell it something. In ``shadow`` it changes
+    nothing, and says so."""
 
     MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-    def __init__(self) -> None:
+    def __init__(self, *, shadow: bool = False) -> None:
         self.registry = CollectorRegistry()
         self._lock = threading.Lock()
         self._taking = threading.local()
@@ -155,6 +158,15 @@ class Metrics:
             "sweep_findings_lost", "Findings that only a sweep has found: their events were lost"
         )
         self._dead_letters = self._gauge("dead_letters", "Dead letters that the journal holds")
+        self._shadow = self._gauge(
+            "shadow", "Whether this process is a SHADOW: it opens and changes nothing"
+        )
+        self._shadow.set(shadow)
+        self._judged = self._counter(
+            "shadow_judged",
+            "Findings of which it was judged what would have been done, by what that is",
+            ["verdict"],
+        )
         self._frozen = self._gauge("automatic_frozen", "Whether everything automatic is frozen")
         self._journal_away = self._gauge(
             "journal_unavailable", "Whether the journal could not be read when last tried"
@@ -248,6 +260,8 @@ class Metrics:
             case "incident.aborted":
                 # Whoever carries it out closes it as aborted, too; or nobody does.
                 self._count_ended(record.incident, "aborted")
+            case "shadow.judged":
+                self._judged.labels(_one_of(_VERDICTS, body["verdict"])).inc()
             case "change.intent":
                 self._count_sent(record)
             case "change.outcome":
@@ -305,6 +319,8 @@ class Metrics:
                 self._findings.labels(source, outcome)
         for awaited in _AWAITED:
             self._awaited.labels(awaited)
+        for verdict in _VERDICTS:
+            self._judged.labels(verdict)
         for doing in (*_QUEUE_CALLS, "take"):
             self._queue_failed.labels(doing)
 

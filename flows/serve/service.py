@@ -29,6 +29,7 @@ from flows.serve.sweep import Sweep
 from flows.settings import Settings
 from flows.slack.service import SlackFace, slack_face, threads_and_journal
 from flows.slack.settings import SlackSettings
+from flows.turns import CRITICAL
 from runbooks.errors import ClampdownError, Interrupted
 from runbooks.playbook import Playbooks
 
@@ -38,6 +39,7 @@ END_WITHIN = timedelta(seconds=20)
 LOOK_EVERY = timedelta(seconds=5)
 _MEASURE_EVERY = timedelta(seconds=15)
 _REAP_EVERY = timedelta(hours=1)
+SHOW_EVERY = timedelta(minutes=1)
 # Workers have the first go at what was handed to them.
 _AFTER_WORKERS = timedelta(seconds=30)
 _LOG = logging.getLogger(__name__)
@@ -75,7 +77,7 @@ async def service(
     queues = tuple(Queue.read(url, settings) for url in serve.queues)
     async with AsyncExitStack() as stack:
         journal = await stack.enter_async_context(threads_and_journal(settings))
-        metrics = Metrics()
+        metrics = Metrics(shadow=settings.shadow)
         stack.enter_context(journal.heard_by(metrics.hear))
         ending = Ending(END_WITHIN)
         home = await asyncio.to_thread(_prefect, settings) if prefect else None
@@ -131,7 +133,8 @@ async def service(
             Periodic("watch", LOOK_EVERY, lambda: conductor.go_on_with_all(untouched_for)),
             Periodic("clock", LOOK_EVERY, Clock().look),
             Periodic("measuring", _MEASURE_EVERY, measuring.once, at_once=True),
-            Periodic("reaping", _REAP_EVERY, lambda: conductor.responder().reap()),
+            *_reaping(conductor),
+            *_showing(conductor, home),
             *_sweeping(sweep, metrics, serve),
         ):
             periodic.start()
@@ -200,7 +203,15 @@ def _hand(conductor: Conductor, stack: AsyncExitStack, *, workers: bool) -> Hand
 
     hand_over = HandOver(SparingLog(_LOG).warn)
     stack.callback(hand_over.close)
-    return hand_over
+
+    def hand(incident: str, urgency: float) -> None:
+        # Handing over takes a second or more, and this process has hands as well.
+        if urgency >= CRITICAL and conductor.turns.free(urgency):
+            conductor.go_on_with(incident, urgency)
+        else:
+            hand_over(incident, urgency)
+
+    return hand
 
 
 def journal_problems(conductor: Conductor) -> list[str]:
@@ -210,6 +221,16 @@ def journal_problems(conductor: Conductor) -> list[str]:
     except ClampdownError as error:
         return [error.what]
     return [conductor.trouble] if conductor.trouble else []
+
+
+def _showing(conductor: Conductor, home: PrefectHome | None) -> Iterator[Periodic]:
+    if home:
+        yield Periodic("unshown", SHOW_EVERY, conductor.show_unshown, at_once=True)
+
+
+def _reaping(conductor: Conductor) -> Iterator[Periodic]:
+    if not conductor.settings.shadow:
+        yield Periodic("reaping", _REAP_EVERY, lambda: conductor.responder().reap())
 
 
 def _sweeping(sweep: Sweep, metrics: Metrics, serve: ServeSettings) -> Iterator[Periodic]:

@@ -16,7 +16,7 @@ from flows.serve.http import http_app, serve_http
 from flows.serve.metrics import Metrics
 from flows.serve.periodic import Periodic
 from flows.serve.prefect import PrefectHome
-from flows.serve.service import END_WITHIN, LOOK_EVERY, Ending, end, journal_problems
+from flows.serve.service import END_WITHIN, LOOK_EVERY, SHOW_EVERY, Ending, end, journal_problems
 from flows.serve.settings import ServeSettings
 from flows.serve.sparing_log import SparingLog
 from flows.settings import Settings
@@ -70,6 +70,7 @@ async def worker(
         resumed = await asyncio.to_thread(conductor.go_on_with_all)
         for periodic in (
             Periodic("watch", LOOK_EVERY, lambda: conductor.go_on_with_all(LOOK_EVERY)),
+            Periodic("unshown", SHOW_EVERY, conductor.show_unshown, at_once=True),
             Periodic("clock", LOOK_EVERY, Clock().look),
         ):
             periodic.start()

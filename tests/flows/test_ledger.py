@@ -289,6 +289,36 @@ def test_what_was_spent_is_counted_by_account_and_side_and_without_undos(
     assert spent(ACCOUNT) == 3
 
 
+def test_what_one_incident_spends_counts_for_all_of_the_process_at_once(book: Journal) -> None:
+    spenders = [Spent(book, "simulated") for _ in range(8)]
+    found: list[int] = []
+    threads = [
+        threading.Thread(target=lambda each=each: found.extend(each(ACCOUNT) for _ in range(50)))
+        for each in spenders
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == list(range(400))
+    assert Spent(book, "live")(ACCOUNT) == 0
+
+
+def test_what_other_processes_spend_is_found_when_the_journal_is_read_again(
+    book: Journal, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spent = Spent(book, "simulated")
+    assert spent(ACCOUNT) == 0
+    elsewhere = Journal.open(sqlite_url)
+    ledger(Recorder(elsewhere, Case(elsewhere).id)).intend(CHANGE)
+    elsewhere.close()
+    # One more was asked for here, and has not been written.
+    assert spent(ACCOUNT) == 1
+    monkeypatch.setattr(Spent, "_REFRESH", timedelta(0))
+    assert spent(ACCOUNT) == 1
+    assert Spent(book, "simulated")(ACCOUNT) == 1
+
+
 def test_what_was_spent_an_hour_ago_counts_no_more(book: Journal) -> None:
     case = Case(book)
     number = ledger(Recorder(book, case.id)).intend(CHANGE)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from flows.stopping import Stop
-from flows.turns import A_PERSON_ASKED, CRITICAL, Turns
+from flows.turns import A_PERSON_ASKED, CRITICAL, QUIET, Turns
 from runbooks.errors import Interrupted
 
 
@@ -111,3 +111,28 @@ def test_what_fails_gives_its_turn_back() -> None:
     with pytest.raises(ValueError, match="a fault"), turns.turn(5.0):
         raise ValueError("a fault")
     assert turns.taken == 0
+
+
+def test_it_is_quiet_only_while_nobody_has_a_turn_or_waits_for_one() -> None:
+    assert QUIET.is_set()
+    line = Line(1)
+    line.join(5.0)
+    line.join(4.0)
+    assert not QUIET.is_set()
+    line.end(5.0)
+    until(lambda: line.order == [5.0, 4.0])
+    assert not QUIET.is_set()
+    line.close()
+    assert QUIET.is_set()
+
+
+def test_a_turn_is_free_while_nobody_waits_and_not_all_places_are_taken() -> None:
+    line = Line(1)
+    assert line.turns.free(5.0)
+    line.join(5.0)
+    assert not line.turns.free(5.0)
+    assert line.turns.free(CRITICAL)
+    line.join(4.0)
+    assert not line.turns.free(CRITICAL)
+    line.close()
+    assert line.turns.free(5.0)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from flows.gameday.aws import cloudformation_resources, settings
+from flows.gameday.aws import cloudformation_resources, settings, simulated_time
 from flows.gameday.aws import cloudformation_templates as templates
 from flows.gameday.aws.authorization import handlers
 from flows.gameday.aws.errors import cloudformation_error, said
@@ -64,7 +64,7 @@ class Operation:
 
     def over(self) -> None:
         """Spread the events over ``stack_seconds``, the first one now, the last one at the end."""
-        taking, now = Taking.now(settings.SETTINGS.stack_seconds), datetime.now(UTC)
+        taking, now = Taking.now(settings.SETTINGS.stack_seconds), simulated_time.now()
         for number, event in enumerate(self.events):
             share = number / max(1, len(self.events) - 1)
             event.happens = (taking, share)

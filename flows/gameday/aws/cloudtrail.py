@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
-from flows.gameday.aws import operations, settings
+from flows.gameday.aws import operations, settings, simulated_time
 from flows.gameday.aws.identities import Identity
 from flows.gameday.aws.recording import RecordedCall
 
@@ -236,7 +236,7 @@ def _lookup_events(response: Any, asked: dict[str, Any]) -> Mapping[str, Any]:
     if not 1 <= size <= _PAGE:
         raise operations.error("InvalidMaxResultsException", "Specify a value from 1 to 50.")
     # An event takes some minutes to be there (CloudTrail User Guide, "How CloudTrail works").
-    delivered = datetime.now(UTC) - timedelta(seconds=settings.SETTINGS.trail_seconds)
+    delivered = simulated_time.now() - timedelta(seconds=settings.SETTINGS.trail_seconds)
     found = [
         event
         for event in _events(response.current_account, response.region)

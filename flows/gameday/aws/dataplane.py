@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from flows.gameday.aws import settings
+from flows.gameday.aws import settings, simulated_time
 from flows.gameday.network import Connections, Flow, Network, NotConnected, read_network
 from flows.gameday.network.model import Via
 
@@ -54,7 +54,7 @@ class DataPlane:
         """Have a connection begin. Raises NotConnected where it would not pass."""
         region, network = self._network_of(wanted)
         here = self._places.setdefault((wanted.account, region), Connections())
-        now = datetime.now(UTC)
+        now = simulated_time.now()
         connection = here.establish(
             wanted.flow, network, at=now, idle_since=now if wanted.idle else None
         )

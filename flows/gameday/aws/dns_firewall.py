@@ -6,10 +6,9 @@ Nothing in the simulated AWS resolves names.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-from flows.gameday.aws import operations
+from flows.gameday.aws import operations, simulated_time
 
 _DOMAIN_LIST = "AWS::Route53Resolver::FirewallDomainList"
 # By type: how AWS's ids of it begin, and the properties that it needs (resource reference).
@@ -97,7 +96,7 @@ def _domain_list(
     """Make a list of domains."""
     from moto.moto_api._internal import mock_random
 
-    now = operations.timestamp(datetime.now(UTC))
+    now = operations.timestamp(simulated_time.now())
     identity = f"{_TYPES[_DOMAIN_LIST][0]}-{mock_random.get_random_hex(16)}"
     made = {
         "Id": identity,
@@ -168,7 +167,7 @@ def _update_domains(response: Any, asked: dict[str, Any]) -> Mapping[str, Any]:
             "ValidationException", f"The operation {asked['Operation']} is not valid."
         )
     made["Domains"] = list(dict.fromkeys(kept[asked["Operation"]]))
-    made["ModificationTime"] = operations.timestamp(datetime.now(UTC))
+    made["ModificationTime"] = operations.timestamp(simulated_time.now())
     return {name: made[name] for name in ("Id", "Name", "Status")}
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
-from flows.gameday.aws import ecs_tasks
+from flows.gameday.aws import ecs_tasks, simulated_time
 
 
 def settle(backend: Any) -> None:
@@ -36,7 +35,7 @@ def deploy(service: Any, *, anew: bool) -> None:
 
     if not service.deployments:
         return
-    now = datetime.now(UTC)
+    now = simulated_time.now()
     primary = service.deployments[0]
     if anew:
         primary["status"] = "ACTIVE"
@@ -129,7 +128,7 @@ def _start(backend: Any, service: Any, deployment: str) -> bool:
     if not started and (not service.events or service.events[0]["message"] != message):
         from moto.moto_api._internal import mock_random
 
-        event = {"id": str(mock_random.uuid4()), "createdAt": datetime.now(UTC)}
+        event = {"id": str(mock_random.uuid4()), "createdAt": simulated_time.now()}
         service.events.insert(0, {**event, "message": message})
     return bool(started)
 

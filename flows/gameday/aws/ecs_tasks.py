@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-from flows.gameday.aws import settings
+from flows.gameday.aws import settings, simulated_time
 from flows.gameday.aws.settings import Taking
 
 # "Task lifecycle" (ECS Developer Guide).
@@ -37,7 +36,7 @@ def correct() -> None:
         **named: Any,
     ) -> None:
         self.taking, self.stopping = Taking.now(settings.SETTINGS.provision_seconds), None
-        self.created_at, self.started_at = datetime.now(UTC), None
+        self.created_at, self.started_at = simulated_time.now(), None
         self.stopping_at, self.stopped_at, self.stop_code = None, None, None
         self.enable_execute_command = False
         make(self, *arguments, networking_configuration=_whole(networking_configuration), **named)
@@ -97,17 +96,17 @@ def stop(task: Any, code: str, reason: str) -> None:
     if task.stopping is None:
         task.stopping = Taking.now(settings.SETTINGS.provision_seconds)
         task.desired_status, task.stop_code, task.stopped_reason = "STOPPED", code, reason
-        task.stopping_at = datetime.now(UTC)
+        task.stopping_at = simulated_time.now()
         settle(task)
 
 
 def settle(task: Any) -> None:
     """Note when it has started, and give back what it had when it has stopped."""
     if task.started_at is None and task.status == "RUNNING":
-        task.started_at = datetime.now(UTC)
+        task.started_at = simulated_time.now()
     if task.stopped_at is not None or task.status != "STOPPED":
         return
-    task.stopped_at = datetime.now(UTC)
+    task.stopped_at = simulated_time.now()
     for attachment in task.attachments:
         attachment["status"] = "DELETED"
         eni = _interface(task, attachment)

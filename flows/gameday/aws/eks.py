@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-from flows.gameday.aws import operations, settings
+from flows.gameday.aws import operations, settings, simulated_time
 from flows.gameday.aws.settings import Taking
 
 _PAGE = 100
@@ -89,7 +88,7 @@ def _change_mode(cluster: Any, mode: str) -> Mapping[str, Any]:
         "status": "InProgress",
         "type": "AccessConfigUpdate",
         "params": [{"type": "AuthenticationMode", "value": mode}],
-        "createdAt": datetime.now(UTC),
+        "createdAt": simulated_time.now(),
         "errors": [],
     }
 
@@ -128,7 +127,7 @@ def _create_access_entry(response: Any, asked: dict[str, Any]) -> Mapping[str, A
             "ResourceInUseException",
             "The specified access entry resource is already in use on this cluster.",
         )
-    parts, now = principal.split(":"), datetime.now(UTC)
+    parts, now = principal.split(":"), simulated_time.now()
     account, (kind, _, name) = parts[4], parts[5].partition("/")
     home = f"{response.partition}:eks:{response.region}:{response.current_account}"
     entries[principal] = {
@@ -166,7 +165,7 @@ def _update_access_entry(response: Any, asked: dict[str, Any]) -> Mapping[str, A
     for name in ("kubernetesGroups", "username"):
         if asked.get(name) is not None:
             entry[name] = asked[name]
-    entry["modifiedAt"] = datetime.now(UTC)
+    entry["modifiedAt"] = simulated_time.now()
     return {"accessEntry": entry}
 
 
@@ -176,7 +175,7 @@ def _delete_access_entry(response: Any, asked: dict[str, Any]) -> None:
 
 
 def _associate_access_policy(response: Any, asked: dict[str, Any]) -> Mapping[str, Any]:
-    entry, now = _entry(response, asked), datetime.now(UTC)
+    entry, now = _entry(response, asked), simulated_time.now()
     known = entry["policies"].get(asked["policyArn"], {"associatedAt": now})
     entry["policies"][asked["policyArn"]] = {
         **known,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-from flows.gameday.aws import operations
+from flows.gameday.aws import operations, simulated_time
 
 _PAGE = 100
 _ID = 17
@@ -56,7 +55,7 @@ def _create(response: Any, asked: dict[str, Any]) -> Mapping[str, Any]:
             "ResourceInUseException",
             "Association already exists: a service account has one in a cluster.",
         )
-    name, now = f"a-{mock_random.get_random_hex(_ID)}", datetime.now(UTC)
+    name, now = f"a-{mock_random.get_random_hex(_ID)}", simulated_time.now()
     home = f"{response.partition}:eks:{response.region}:{response.current_account}"
     associations[name] = {
         "clusterName": asked["clusterName"],
@@ -95,7 +94,7 @@ def _list(response: Any, asked: dict[str, Any]) -> Mapping[str, Any]:
 def _update(response: Any, asked: dict[str, Any]) -> Mapping[str, Any]:
     association = _association(response, asked)
     association.update(
-        roleArn=asked.get("roleArn") or association["roleArn"], modifiedAt=datetime.now(UTC)
+        roleArn=asked.get("roleArn") or association["roleArn"], modifiedAt=simulated_time.now()
     )
     return {"association": association}
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from flows.gameday.aws import event_patterns, event_targets, operations
+from flows.gameday.aws import event_patterns, event_targets, operations, simulated_time
 
 _LOG = logging.getLogger(__name__)
 _RESERVED = "aws."
@@ -47,7 +46,7 @@ def emit(
     bus = events_backends[account][region].event_buses["default"]
     if not bus.rules:
         return
-    now = time.time()
+    now = simulated_time.now().timestamp()
     event = {
         "version": "0",
         "id": str(mock_random.uuid4()),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -14,6 +13,8 @@ from typing import Any, Literal
 from xml.sax.saxutils import escape
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from flows.gameday.aws import simulated_time
 
 Effect = Literal[
     "error",
@@ -46,7 +47,8 @@ class Fault(BaseModel):
     """What happens to the calls that match.
 
     ``service`` and ``operation`` are globs over the API's names (``ec2``, ``CreateSnapshot*``);
-    ``containing`` is text that the call's parameters must contain, for example one id. Of the
+    ``containing`` is text that the call's parameters must contain, for example one id, and
+    ``caller`` text that the User-Agent must contain, so that others are spared. Of the
     matching calls the ``nth`` is the first that can be hit, and the ``times`` calls from it on are
     (None: all that follow), each with the ``probability``. Which ones follows from the ``seed``,
     and so does every latency.
@@ -68,6 +70,7 @@ class Fault(BaseModel):
     service: str = "*"
     operation: str = "*"
     containing: str = ""
+    caller: str = ""
     effect: Effect = "error"
     code: str = ""
     message: str = ""
@@ -88,10 +91,13 @@ class Fault(BaseModel):
             raise ValueError("most_seconds must not be less than seconds")
         return self
 
-    def matches(self, service: str, operation: str, parameters: Mapping[str, Any]) -> bool:
+    def matches(
+        self, service: str, operation: str, parameters: Mapping[str, Any], caller: str = ""
+    ) -> bool:
         return (
             fnmatchcase(service, self.service)
             and fnmatchcase(operation, self.operation)
+            and self.caller in caller
             and (not self.containing or self.containing in json.dumps(parameters, default=str))
         )
 
@@ -148,33 +154,56 @@ class Met:
         return self.fault.effect
 
 
+@dataclass
+class _Set:
+    """A fault that was set: how many calls it has seen and hit, and whether it is over."""
+
+    fault: Fault
+    seen: int = 0
+    hits: int = 0
+    over: bool = False
+
+
 class Faults:
     """The faults that are set, in order; the first that hits a call is the one that it meets."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._faults: list[Fault] = []
-        self._seen: list[int] = []
+        self._faults: list[_Set] = []
 
     def add(self, fault: Fault) -> None:
         with self._lock:
-            self._faults.append(fault)
-            self._seen.append(0)
+            self._faults.append(_Set(fault))
+
+    def end(self, fault: Fault) -> None:
+        """Have the fault hit nothing any more; what it has hit stays known."""
+        with self._lock:
+            for known in self._faults:
+                known.over = known.over or known.fault == fault
 
     def clear(self) -> None:
         with self._lock:
             self._faults.clear()
-            self._seen.clear()
 
-    def meet(self, service: str, operation: str, parameters: Mapping[str, Any]) -> Met | None:
+    def hit(self) -> list[tuple[Fault, int]]:
+        """Every fault that was set, and how many calls have met it."""
+        with self._lock:
+            return [(known.fault, known.hits) for known in self._faults]
+
+    def meet(
+        self, service: str, operation: str, parameters: Mapping[str, Any], caller: str = ""
+    ) -> Met | None:
         """The fault that this call meets, if any; every fault that matches has seen it."""
         met: Met | None = None
         with self._lock:
-            for number, fault in enumerate(self._faults):
-                if fault.matches(service, operation, parameters):
-                    self._seen[number] += 1
-                    if met is None and fault.hits(self._seen[number]):
-                        met = Met(fault, fault.wait(self._seen[number]))
+            for known in self._faults:
+                fault = known.fault
+                if known.over or not fault.matches(service, operation, parameters, caller):
+                    continue
+                known.seen += 1
+                if met is None and fault.hits(known.seen):
+                    known.hits += 1
+                    met = Met(fault, fault.wait(known.seen))
         return met
 
 
@@ -208,7 +237,7 @@ class _Bucket:
 class Limits:
     """The limits that are set. ``clock`` gives seconds."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = simulated_time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._limits: list[Limit] = []

@@ -6,11 +6,10 @@ import copy
 import json
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from flows.gameday.aws import events, operations, securityhub
+from flows.gameday.aws import events, operations, securityhub, simulated_time
 from flows.gameday.aws.findings import epoch_milliseconds, sort_key, values_at
 from flows.gameday.aws.guardduty_asff import in_asff
 from flows.gameday.aws.operations import timestamp
@@ -136,7 +135,7 @@ def _whole(
     """The finding with all that it says where it says nothing else. An updated finding keeps its
     id, and counts (Service, Count; GuardDuty User Guide, "GuardDuty finding aggregation")."""
     account, region = backend.account_id, backend.region_name
-    now = timestamp(datetime.now(UTC))
+    now = timestamp(simulated_time.now())
     at = finding.get("UpdatedAt", now)
     before = {} if known is None else known["Service"]
     arn = f"arn:{backend.partition}:guardduty:{region}:{account}:detector/{detector.id}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from flows.gameday.aws import settings
@@ -59,17 +60,32 @@ def _metadata_options() -> None:
 
 
 def _ids() -> None:
+    from moto.ec2.exceptions import InvalidInstanceIdError
     from moto.ec2.models import EC2Backend
 
     # "InvalidInstanceID.Malformed: The specified instance ID is malformed" (EC2 error codes); moto
     # says of any unknown text that there is no such instance.
-    get = EC2Backend.get_instance
     several = EC2Backend.get_multi_instances_by_id
     reservations = EC2Backend.get_reservations_by_instance_ids
 
+    def every(self: Any) -> Iterator[Any]:
+        for reservation in self.reservations.values():
+            yield from reservation.instances
+
+    # Most calls look for an instance, several times. moto copies all reservations each time, which
+    # in an account of 2,000 instances is most of what a call takes.
+    def all_instances(self: Any, filters: Any = None) -> list[Any]:
+        return [instance for instance in every(self) if instance.applies(filters)]
+
+    def get_instance_by_id(self: Any, instance_id: str) -> Any:
+        return next((instance for instance in every(self) if instance.id == instance_id), None)
+
     def get_instance(self: Any, instance_id: str) -> Any:
         _well_formed([instance_id])
-        return get(self, instance_id)
+        found = get_instance_by_id(self, instance_id)
+        if found is None:
+            raise InvalidInstanceIdError(instance_id)
+        return found
 
     def get_multi_instances_by_id(self: Any, instance_ids: list[str], filters: Any = None) -> Any:
         _well_formed(instance_ids)
@@ -81,7 +97,9 @@ def _ids() -> None:
         _well_formed(instance_ids)
         return reservations(self, instance_ids, filters)
 
+    EC2Backend.all_instances = all_instances
     EC2Backend.get_instance = get_instance
+    EC2Backend.get_instance_by_id = get_instance_by_id
     EC2Backend.get_multi_instances_by_id = get_multi_instances_by_id
     EC2Backend.get_reservations_by_instance_ids = get_reservations_by_instance_ids
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
-from flows.gameday.aws import operations
+from flows.gameday.aws import operations, simulated_time
 
 # An account has 1,000 concurrent executions in a Region, of which 100 stay for functions without a
 # reservation (Lambda quotas; Developer Guide, "Configuring reserved concurrency").
@@ -116,7 +115,7 @@ def _put_provisioned_concurrency_config(response: Any, asked: dict[str, Any]) ->
         "AvailableProvisionedConcurrentExecutions": wanted,
         "AllocatedProvisionedConcurrentExecutions": wanted,
         "Status": "READY",
-        "LastModified": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S+0000"),
+        "LastModified": simulated_time.now().strftime("%Y-%m-%dT%H:%M:%S+0000"),
     }
     # The answer is from before anything is allocated.
     return {

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import random
-import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import Generic, Literal, TypeVar
+
+from flows.gameday.aws import simulated_time
 
 _Content = TypeVar("_Content")
 Verdict = Literal["give", "drop", "dead"]
@@ -63,7 +64,11 @@ class Messages(Generic[_Content]):
     """
 
     def __init__(
-        self, name: str, *, fifo: bool = False, clock: Callable[[], float] = time.monotonic
+        self,
+        name: str,
+        *,
+        fifo: bool = False,
+        clock: Callable[[], float] = simulated_time.monotonic,
     ) -> None:
         self._name = name
         self._fifo = fifo

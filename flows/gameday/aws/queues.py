@@ -10,7 +10,7 @@ import time
 from typing import Any
 from weakref import WeakSet
 
-from flows.gameday.aws import queue_attributes, queue_moves, queue_requests
+from flows.gameday.aws import queue_attributes, queue_moves, queue_requests, simulated_time
 from flows.gameday.aws.faults import FAULT, Fault
 from flows.gameday.aws.queue_messages import (
     Messages,
@@ -184,7 +184,7 @@ def _known(queue: Any, message: Any) -> Any:
     delivered during the 5-minute deduplication interval" (SendMessage).
     """
     scope = message.group_id if queue.deduplication_scope == "messageGroup" else None
-    key, now = (scope, message.deduplication_id), time.monotonic()
+    key, now = (scope, message.deduplication_id), simulated_time.monotonic()
     sent, known = queue.deduplicated.get(key, (0.0, None))
     if known is not None and now - sent < _DEDUPLICATION_SECONDS:
         return known

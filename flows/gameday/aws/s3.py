@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from flows.gameday.aws import simulated_time
+
 # The checksums that can be computed here; CRC-32C and CRC-64/NVME need libraries of their own, and
 # are taken as they come.
 _CHECKSUMS: Mapping[str, Callable[[bytes], bytes]] = {
@@ -185,7 +187,7 @@ def _loosens(key: Any, mode: str | None, until: str | None, *, bypass: bool) -> 
     if key.lock_mode not in ("COMPLIANCE", "GOVERNANCE") or not key.lock_until:
         return False
     ends = _moment(key.lock_until)
-    if ends <= datetime.now(UTC):
+    if ends <= simulated_time.now():
         return False
     shorter = until is None or _moment(until) < ends
     if key.lock_mode == "COMPLIANCE":

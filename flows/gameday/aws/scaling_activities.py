@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from flows.gameday.aws import operations
+from flows.gameday.aws import operations, simulated_time
 from flows.gameday.aws.errors import autoscaling_error
 
 _PAGE = 100
@@ -39,7 +39,7 @@ class Activity:
 
     def finish(self, status: str = "Successful", message: str = "") -> None:
         """It is over, well or not. ``message`` is why it failed."""
-        self.status, self.message, self.end = status, message, datetime.now(UTC)
+        self.status, self.message, self.end = status, message, simulated_time.now()
 
     @property
     def begun(self) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def begin(group: Any, description: str, why: str, instance: Any = None) -> Activ
     where the instance is (DescribeScalingActivities, examples)."""
     from moto.moto_api._internal import mock_random
 
-    now = datetime.now(UTC)
+    now = simulated_time.now()
     activity = Activity(
         id=str(mock_random.uuid4()),
         group=group,

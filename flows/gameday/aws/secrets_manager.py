@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from typing import Any
 
-from flows.gameday.aws import operations
+from flows.gameday.aws import operations, simulated_time
 from flows.gameday.aws.deliveries import Sender
 
 _DAY = 86_400
@@ -54,7 +53,7 @@ def _rotate_secret(response: Any, asked: dict[str, Any]) -> Mapping[str, Any]:
     secret.rotation_lambda_arn = function
     secret.__dict__["rotation_rules"] = dict(rules)
     if days is not None:
-        secret.next_rotation_date = int(time.time()) + days * _DAY
+        secret.next_rotation_date = int(simulated_time.now().timestamp()) + days * _DAY
     if asked.get("RotateImmediately", True) and secret.versions:
         _rotate(secret, asked.get("ClientRequestToken"))
     return {"ARN": secret.arn, "Name": secret.name, "VersionId": secret.default_version_id}
@@ -83,7 +82,7 @@ def _rotate(secret: Any, token: str | None) -> None:
     """
     from moto.moto_api._internal import mock_random
 
-    now = int(time.time())
+    now = int(simulated_time.now().timestamp())
     version_id = token or str(mock_random.uuid4())
     before = secret.versions.get(secret.default_version_id, {})
     version = {"createdate": now, "version_id": version_id, "version_stages": ["AWSCURRENT"]}

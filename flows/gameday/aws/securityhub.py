@@ -5,10 +5,10 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from flows.gameday.aws import events, operations
+from flows.gameday.aws import events, operations, simulated_time
 from flows.gameday.aws.findings import epoch_milliseconds, sort_key, values_at
 from flows.gameday.aws.loading import is_loaded
 from flows.gameday.aws.operations import timestamp
@@ -365,7 +365,7 @@ def _is_within(value: Any, wanted: Mapping[str, Any]) -> bool:
         return False
     if "DateRange" in wanted:
         days = timedelta(days=wanted["DateRange"]["Value"])
-        return at >= (datetime.now(UTC) - days).timestamp() * 1000
+        return at >= (simulated_time.now() - days).timestamp() * 1000
     start, end = epoch_milliseconds(wanted.get("Start")), epoch_milliseconds(wanted.get("End"))
     return (start is None or at >= start) and (end is None or at <= end)
 
@@ -396,7 +396,7 @@ def _update(finding: Any, asked: Mapping[str, Any]) -> None:
     if "Severity" in changed:
         changed["Severity"] = _severity(changed["Severity"])
     if asked.get("Note"):
-        changed["Note"] = {**asked["Note"], "UpdatedAt": timestamp(datetime.now(UTC))}
+        changed["Note"] = {**asked["Note"], "UpdatedAt": timestamp(simulated_time.now())}
     finding.data = {**finding.data, **changed}
     finding.__dict__.setdefault("updated_fields", set()).update(changed)
 

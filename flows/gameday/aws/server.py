@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -26,6 +26,7 @@ from flows.gameday.aws import (
     queues,
     securityhub,
     settings,
+    simulated_time,
     ssm,
     ssm_commands,
 )
@@ -67,7 +68,8 @@ class SimulatedAws:
 
     From another process it is controlled over HTTP: GET /_clampdown/health, GET /_clampdown/calls,
     POST /_clampdown/reset, POST /_clampdown/faults (one fault or a list of them; an empty list
-    clears), POST /_clampdown/limits (likewise, of :class:`flows.gameday.aws.faults.Limit`), POST
+    clears), DELETE /_clampdown/faults (likewise: they are over), GET /_clampdown/faults (each with
+    its ``hits``), POST /_clampdown/limits (likewise, of :class:`flows.gameday.aws.faults.Limit`), POST
     /_clampdown/config (settings by name), POST /_clampdown/connections (a
     :class:`flows.gameday.aws.dataplane.NewConnection`), GET /_clampdown/connections, POST
     /_clampdown/findings (what GuardDuty finds from now on, one or a list of them: items of its
@@ -171,6 +173,7 @@ class SimulatedAws:
             iam_consistency_seconds=self.iam_consistency_seconds,
             trail_seconds=0.0,
         )
+        simulated_time.set_ahead(0.0)
         self.clear_faults()
         self.clear_limits()
         ssm_commands.OUTPUTS.clear()
@@ -198,6 +201,10 @@ class SimulatedAws:
     def configure(self, **values: object) -> None:
         """Change settings by name until the next reset. Raises ValidationError."""
         settings.configure(**values)
+
+    def set_ahead(self, seconds: float) -> None:
+        """Have it be so much later here than the machine's clock says, until the next reset."""
+        simulated_time.set_ahead(seconds)
 
     def fault(self, rule: Fault) -> None:
         """Have calls that match meet this fault, until :meth:`clear_faults`."""
@@ -286,7 +293,9 @@ class SimulatedAws:
         if settings.SETTINGS.latency_seconds:
             time.sleep(settings.SETTINGS.latency_seconds)
         request = Request.read(environ, body)
-        met = self._faults.meet(request.service, request.operation, request.parameters)
+        met = self._faults.meet(
+            request.service, request.operation, request.parameters, request.user_agent
+        )
         if met is not None and met.effect == "latency":
             time.sleep(met.seconds)
             met = None
@@ -301,7 +310,7 @@ class SimulatedAws:
         start: http_server.StartResponse,
     ) -> Iterable[bytes]:
         began = time.monotonic()
-        at = datetime.now(UTC)
+        at = simulated_time.now()
         with self._moto_lock:
             account = _account_of(request.access_key)
             # Now: afterwards the access key may be gone.
@@ -410,6 +419,17 @@ class SimulatedAws:
                 for fault in faults:
                     self.fault(fault)
                 return {"added": len(faults)}
+            case "GET", "faults":
+                return {
+                    "faults": [
+                        {"fault": fault.model_dump(exclude_defaults=True), "hits": hits}
+                        for fault, hits in self._faults.hit()
+                    ]
+                }
+            case "DELETE", "faults":
+                for item in _listed(data):
+                    self._faults.end(Fault.model_validate(item))
+                return {}
             case "POST", "limits":
                 limits = [Limit.model_validate(item) for item in _listed(data)]
                 if not limits:
@@ -417,6 +437,10 @@ class SimulatedAws:
                 for limit in limits:
                     self.limit(limit)
                 return {"added": len(limits)}
+            case "POST", "clock":
+                ahead = float(data["ahead"])
+                self.set_ahead(ahead)
+                return {"ahead": ahead}
             case "POST", "config":
                 self.configure(**(data or {}))
                 return settings.SETTINGS.model_dump()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from flows.gameday.aws import simulated_time
 
 
 class Settings(BaseModel):
@@ -78,14 +79,14 @@ class Taking:
 
     @classmethod
     def now(cls, seconds: float) -> Taking:
-        return cls(time.monotonic(), seconds)
+        return cls(simulated_time.monotonic(), seconds)
 
     @property
     def share(self) -> float:
         """How much of it has passed, 0 to 1."""
         if self.seconds <= 0:
             return 1.0
-        return min(1.0, (time.monotonic() - self.began) / self.seconds)
+        return min(1.0, (simulated_time.monotonic() - self.began) / self.seconds)
 
     @property
     def over(self) -> bool:

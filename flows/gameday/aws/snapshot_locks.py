@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from flows.gameday.aws import simulated_time
 from flows.gameday.aws.errors import ec2_error
 from flows.gameday.aws.snapshots import status_of
 
@@ -110,7 +111,7 @@ def _refuse_lock(lock: dict[str, Any] | None, asked: dict[str, Any]) -> None:
 
 
 def _new_lock(snapshot: Any, asked: dict[str, Any]) -> dict[str, Any]:
-    now = datetime.now(UTC)
+    now = simulated_time.now()
     expires = asked["ExpirationDate"]
     if isinstance(expires, str):
         expires = datetime.fromisoformat(expires)
@@ -132,7 +133,7 @@ def _locked(snapshot: Any) -> dict[str, Any] | None:
     # "If the snapshot creation fails, the lock is canceled" (EBS User Guide, snapshot lock).
     if lock is None or status == "error":
         return None
-    now = datetime.now(UTC)
+    now = simulated_time.now()
     info: dict[str, Any] = {
         "SnapshotId": snapshot.id,
         "OwnerId": snapshot.owner_id,

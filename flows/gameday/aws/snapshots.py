@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
-from flows.gameday.aws import ebs_encryption, settings
+from flows.gameday.aws import ebs_encryption, settings, simulated_time
 from flows.gameday.aws.errors import ec2_error
 from flows.gameday.aws.settings import Taking
 
@@ -52,7 +51,7 @@ def _progress() -> None:
         self.fails = settings.SETTINGS.snapshots_fail or not _usable(self)
         seconds = 0 if self.from_ami else settings.SETTINGS.snapshot_seconds
         self.taking = Taking.now(seconds)
-        self.completed_at = datetime.now(UTC) + timedelta(seconds=seconds)
+        self.completed_at = simulated_time.now() + timedelta(seconds=seconds)
 
     Snapshot.__init__ = __init__
     # "The snapshot occurs immediately … the status of the snapshot is pending until the snapshot is
@@ -112,7 +111,7 @@ def _refuse_more(backend: Any, volume: Any) -> None:
             "ConcurrentSnapshotLimitExceeded",
             f"Maximum allowed in-progress snapshots for a single volume exceeded: {volume.id}.",
         )
-    since = time.monotonic() - _SECONDS_BETWEEN
+    since = simulated_time.monotonic() - _SECONDS_BETWEEN
     if any(
         status_of(snapshot) == "pending" and snapshot.taking.began > since
         for snapshot in volume.unfinished_snapshots

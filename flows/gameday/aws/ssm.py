@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-from flows.gameday.aws import operations
+from flows.gameday.aws import operations, simulated_time
 from flows.gameday.aws.identities import identity_of
 
 _AGENT_VERSION = "3.3.2299.0"
@@ -46,7 +45,7 @@ def correct_profiles() -> None:
         self: Any, ec2_backend: Any, association_id: str, instance: Any, profile: Any
     ) -> None:
         associate(self, ec2_backend, association_id, instance, profile)
-        instance.__dict__.setdefault("managed_since", datetime.now(UTC))
+        instance.__dict__.setdefault("managed_since", simulated_time.now())
 
     IamInstanceProfileAssociation.__init__ = __init__
 
@@ -63,7 +62,7 @@ def set_ping_status(instance_id: str, status: str | None) -> None:
             instance = backend.get_instance_by_id(instance_id)
             if instance is not None:
                 instance.ping_status = status
-                instance.__dict__.setdefault("managed_since", datetime.now(UTC))
+                instance.__dict__.setdefault("managed_since", simulated_time.now())
                 return
     raise ValueError(f"there is no instance {instance_id}")
 
@@ -148,7 +147,7 @@ def _describe_instance_information(response: Any, asked: dict[str, Any]) -> Mapp
 
 
 def _information(response: Any, instance: Any, status: str) -> dict[str, Any]:
-    now = datetime.now(UTC)
+    now = simulated_time.now()
     platform = platform_of(instance)
     names = {"Windows": "Microsoft Windows Server 2022 Datacenter", "Linux": "Amazon Linux"}
     return {
@@ -203,7 +202,7 @@ def _start_session(response: Any, asked: dict[str, Any]) -> Mapping[str, Any]:
         "SessionId": f"session-{mock_random.get_random_hex(17)}",
         "Target": target,
         "Status": "Connected",
-        "StartDate": datetime.now(UTC),
+        "StartDate": simulated_time.now(),
         "DocumentName": asked.get("DocumentName", "SSM-SessionManagerRunShell"),
         "Owner": identity_of(response.access_key, response.current_account).arn,
         "Reason": asked.get("Reason", ""),
@@ -237,7 +236,7 @@ def _terminate_session(response: Any, asked: dict[str, Any]) -> Mapping[str, Any
     if session is None:
         raise operations.error("DoesNotExistException", "The session does not exist.")
     if session["Status"] != "Terminated":
-        session |= {"Status": "Terminated", "EndDate": datetime.now(UTC)}
+        session |= {"Status": "Terminated", "EndDate": simulated_time.now()}
     return {"SessionId": session["SessionId"]}
 
 

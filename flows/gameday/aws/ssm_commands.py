@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from flows.gameday.aws import operations
+from flows.gameday.aws import operations, simulated_time
 from flows.gameday.aws.ssm import instances_of, paged, ping_status, platform_of
 
 # "The first 24,000 characters written by the plugin to stdout" (GetCommandInvocation); and the
@@ -103,7 +103,7 @@ class _Invocation:
 
     @property
     def status(self) -> str:
-        passed = datetime.now(UTC) - self.sent
+        passed = simulated_time.now() - self.sent
         if self.cancelled:
             return "Cancelled"
         if not self.delivered:
@@ -235,7 +235,7 @@ def _send_command(response: Any, asked: dict[str, Any]) -> Mapping[str, Any]:
         raise operations.error(
             "UnsupportedPlatformType", f"The document {document} is for {platform} only."
         )
-    sent = datetime.now(UTC)
+    sent = simulated_time.now()
     timeout = timedelta(seconds=asked.get("TimeoutSeconds", _TIMEOUT_SECONDS))
     invocations = {
         known: _Invocation(

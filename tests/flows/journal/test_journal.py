@@ -133,6 +133,29 @@ def test_a_compare_and_set_sees_what_another_process_appended(
     other.close()
 
 
+def test_a_chain_that_was_looked_for_in_vain_is_begun_without_being_looked_for_again(
+    journal: Journal, journal_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def again(incident: str) -> Any:
+        raise AssertionError(f"the head of {incident} was read again")
+
+    assert journal.records("fnd-1") == []
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "_read_head", again)
+        first = journal.append("fnd-1", "test.note", {}, WRITER)
+    assert (first.seq, first.prev_hash) == (1, GENESIS)
+
+    # Another process may begin it meanwhile.
+    assert journal.records("fnd-2") == []
+    other = Journal.open(journal_url)
+    theirs = other.append("fnd-2", "test.note", {"by": "another"}, WRITER)
+    other.close()
+    ours = journal.append("fnd-2", "test.note", {"by": "us"}, WRITER)
+    assert (ours.seq, ours.prev_hash) == (2, theirs.hash)
+    assert journal.records("fnd-2") == [theirs, ours]
+    assert verify(journal, "fnd-2").ok
+
+
 def test_one_of_many_compare_and_sets_wins(journal: Journal, journal_url: str) -> None:
     others = [Journal.open(journal_url) for _ in range(4)]
     barrier = threading.Barrier(8)

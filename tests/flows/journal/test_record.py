@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 import rfc8785
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flows.journal.errors import SecretInRecord
@@ -112,10 +113,45 @@ def test_text_that_not_every_database_holds_is_refused(text: str) -> None:
         refuse_unstorable("inc-1", text)
 
 
+def _nearly(text: str) -> st.SearchStrategy[str]:
+    """The text, with one of its characters another one."""
+    return st.builds(
+        lambda place, other: text[:place] + other + text[place + 1 :],
+        st.integers(0, len(text) - 1),
+        st.sampled_from("059-:.,TtZz+ ٣") | st.just(""),
+    )
+
+
 @given(st.datetimes(datetime(1900, 1, 1), timezones=st.just(UTC)))
 def test_a_time_survives_to_the_microsecond(at: datetime) -> None:
     assert time_from(time_text(at)) == at
     assert len(time_text(at)) == len("2026-01-02T03:04:05.000006Z")
+
+
+@given(
+    st.one_of(
+        st.datetimes(timezones=st.just(UTC)).map(time_text).flatmap(_nearly),
+        st.text("0123456789-:.,TtZz+W ٣", max_size=28),
+    )
+)
+@example("2026-1-2T3:4:5.1Z")
+@example("2026-01-02t03:04:05.000006z")
+@example("2026-01-02T03:04:60.000006Z")
+@example("2026-02-30T03:04:05.000006Z")
+@example("0000-01-02T03:04:05.000006Z")
+@example("2026-01-02T03:04:05,000006Z")
+@example("2026-01-02T03:04:05.00000٣Z")
+@example("2026-01-02T03:04:05.000006Z\n")
+def test_a_time_is_read_as_strictly_as_it_ever_was(text: str) -> None:
+    def read(parse: Callable[[], datetime]) -> datetime | None:
+        try:
+            return parse()
+        except ValueError:
+            return None
+
+    written = "%Y-%m-%dT%H:%M:%S.%fZ"
+    expected = read(lambda: datetime.strptime(text, written).replace(tzinfo=UTC))
+    assert read(lambda: time_from(text)) == expected
 
 
 def test_a_time_is_written_in_utc() -> None:

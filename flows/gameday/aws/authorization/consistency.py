@@ -8,10 +8,9 @@ immediately visible").
 from __future__ import annotations
 
 import copy
-import time
 from typing import Any
 
-from flows.gameday.aws import settings
+from flows.gameday.aws import settings, simulated_time
 
 # The accounts' IAM from before each change that doesn't count yet; kept by STS, so that it is
 # forgotten and remembered with everything else.
@@ -24,7 +23,7 @@ def iam_in_force(account: str, partition: str = "aws") -> Any:
     from moto.iam.models import iam_backends
 
     for changed, before in _history(account, partition):
-        if changed > time.monotonic() - settings.SETTINGS.iam_consistency_seconds:
+        if changed > simulated_time.monotonic() - settings.SETTINGS.iam_consistency_seconds:
             return before
     return iam_backends[account][partition]
 
@@ -35,7 +34,7 @@ def before_change(account: str, partition: str = "aws") -> None:
 
     seconds = settings.SETTINGS.iam_consistency_seconds
     history = _history(account, partition)
-    now = time.monotonic()
+    now = simulated_time.monotonic()
     history[:] = [item for item in history if item[0] > now - seconds]
     if seconds > 0:
         history.append((now, copy.deepcopy(iam_backends[account][partition])))

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 from urllib.parse import parse_qs
 
-from flows.gameday.aws import settings
+from flows.gameday.aws import settings, simulated_time
 from flows.gameday.aws.authorization import consistency, principals
 from flows.gameday.aws.authorization.actions import (
     FOR_KEYS_ONLY,
@@ -205,7 +204,7 @@ def _context(
     environ: Mapping[str, Any], request: Request, caller: Caller
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
     """The global condition keys of every request."""
-    now = datetime.now(UTC)
+    now = simulated_time.now()
     forwarded = environ.get("HTTP_X_FORWARDED_FOR")
     # On this machine all have one address; X-Forwarded-For says from where a scenario's come.
     address = forwarded.split(",")[0].strip() if forwarded else environ.get("REMOTE_ADDR")

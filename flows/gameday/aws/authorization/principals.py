@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any, Literal
 
+from flows.gameday.aws import simulated_time
 from flows.gameday.aws.authorization import sessions
 from flows.gameday.aws.authorization.conditions import Context
 from flows.gameday.aws.authorization.consistency import iam_in_force
@@ -76,7 +76,7 @@ def caller_of(access_key: str, account: str, token: str) -> Caller:
     if session is not None:
         if token != session.token:
             raise CredentialsRejected("invalid")
-        if session.expires <= datetime.now(UTC):
+        if session.expires <= simulated_time.now():
             raise CredentialsRejected("expired")
         caller = _of_role(session) if session.role else _of_user(home, session.user, session)
         return replace(caller, secret=session.secret)
@@ -219,7 +219,7 @@ def _temporary(session: Session) -> dict[str, tuple[str, ...]]:
         **{key: (value,) for key, value in session.context.items()},
     }
     if session.mfa:
-        age = datetime.now(UTC) - session.issued
+        age = simulated_time.now() - session.issued
         context["aws:multifactorauthage"] = (str(int(age.total_seconds())),)
     if session.source_identity:
         context["aws:sourceidentity"] = (session.source_identity,)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flows.gameday.aws import operations
+from flows.gameday.aws import operations, simulated_time
 from flows.gameday.aws.authorization.conditions import MalformedPolicy
 from flows.gameday.aws.authorization.policy import read_policy
 
@@ -224,7 +224,7 @@ def _assume_role() -> None:
 
 def _keep(made: Any, *, seconds: float | None = None, **facts: Any) -> Session:
     """The session behind what moto calls an assumed role, kept by its access key."""
-    issued = datetime.now(UTC)
+    issued = simulated_time.now()
     session = Session(
         access_key=made.access_key_id,
         secret=made.secret_access_key,
@@ -392,7 +392,7 @@ def _temporary(account: str, name: str, seconds: float) -> _Temporary:
         key.access_key_id,
         key.secret_access_key,
         random_session_token(),
-        datetime.now(UTC) + timedelta(seconds=seconds),
+        simulated_time.now() + timedelta(seconds=seconds),
     )
 
 
@@ -418,7 +418,7 @@ def for_instance(instance_id: str) -> Session:
     if profile is None:
         raise NoInstanceCredentials(f"{instance_id} has no instance profile.")
     association, roles = profile
-    now = datetime.now(UTC)
+    now = simulated_time.now()
     served = instance.__dict__.get(_SERVED)
     if served is not None and served[0] == association:
         session = _sessions(account).get(served[1])
