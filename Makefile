@@ -29,6 +29,7 @@ bench: $(READY)
 
 docs: $(READY)
 	$(BIN)/clampdown validate --schema > docs/playbooks.schema.json
+	$(BIN)/python -m flows.gameday.scenario_file > docs/scenario.schema.json
 
 # Every dependency with its version and hashes. It names no download site, so that it serves
 # behind a mirror as well.

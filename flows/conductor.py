@@ -379,10 +379,11 @@ class Conductor:
         """Begin it in a thread of its own; but ``beside`` what this process does with that incident
         already, only where that is asked for."""
 
+        counted = clock.handed(work)
+
         def whole() -> None:
             try:
-                with clock.working():
-                    work()
+                counted()
             finally:
                 with self._lock:
                     self._threads.pop(threading.current_thread(), None)

@@ -8,18 +8,24 @@ either: what it leaves is unfinished, and goes on elsewhere.
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
+import secrets
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
-from prefect import flow
+from prefect import flow, runtime
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
+from prefect.deployments import run_deployment
 from prefect.states import Completed, Failed
 
-from flows import drill as drills
 from flows.carry_out import stoppable
-from flows.drill import Drilled
+from flows.drill_days import off_today, surprise
+from flows.gameday.archive import play
+from flows.gameday.assessment import Assessment
 from flows.identity import SERVICE
 from flows.incident import Incident
 from flows.journal.errors import IncidentHeld
@@ -28,6 +34,8 @@ from flows.settings import load_settings
 from runbooks.errors import ClampdownError, Interrupted
 from runbooks.loader import load
 from runbooks.registry import STEPS
+
+_SEEDS = 2**31
 
 
 @flow(name="clampdown-respond", flow_run_name="respond {incident}", persist_result=False)
@@ -42,22 +50,79 @@ def undo(incident: str) -> State[None]:
     return _go_on(incident, undo=True)
 
 
-@flow(name="clampdown-drill", flow_run_name="drill {playbook} {seed}", persist_result=False)
-def drill(playbook: str = "ec2-compromise", seed: int = 0) -> State[None]:
-    """Rehearse a playbook on a simulated AWS, and undo it. It fails where anything falls short."""
+@flow(name="clampdown-drill", flow_run_name="drill {scenario}", persist_result=False)
+def drill(
+    scenario: str,
+    seed: int | None = None,
+    window_minutes: int = 0,
+    blackout: list[str] | None = None,
+    timezone: str = "UTC",
+) -> State[None]:
+    """Play a scenario in a simulated AWS, with stand-ins for people. It fails where anything falls
+    short.
+
+    With a window it is played at some time within it, by a run of its own. On the days of
+    ``blackout``, in that time zone, nothing is played.
+    """
     try:
-        drilled = drills.drill(playbook, seed, load_settings())
+        if off := off_today(blackout or [], timezone):
+            return Completed(message=f"{off} is blacked out: nothing was played.")
+        if window_minutes and (deployment := runtime.deployment.id):
+            later = surprise(timedelta(minutes=window_minutes))
+            run_deployment(
+                UUID(deployment),
+                parameters={"window_minutes": 0},
+                scheduled_time=datetime.now(UTC) + later,
+                timeout=0,
+                as_subflow=False,
+            )
+            return Completed(message=f"A surprise, within {window_minutes} minutes.")
+        assessed = _played(scenario, seed)
     except ClampdownError as error:
         return Failed(message=str(error))
     create_markdown_artifact(
         # An artifact's key has lower-case letters, digits and dashes.
-        key="drill-" + re.sub(r"[^a-z0-9]+", "-", playbook.lower()),
-        markdown=_told(drilled),
-        description=f"A drill of {playbook}",
+        key="drill-" + re.sub(r"[^a-z0-9]+", "-", scenario.lower()),
+        markdown=_markdown(assessed),
+        description=f"A drill of {scenario}",
     )
-    if not drilled.passed:
-        return Failed(message=" ".join(drilled.shortcomings))
-    return Completed(message=f"{playbook} was rehearsed and undone.")
+    if not assessed.passed:
+        missed = [v for v in assessed.verdicts if v.level in ("missed", "partly")]
+        return Failed(message=" ".join(f"{verdict.title}: {verdict.reason}" for verdict in missed))
+    return Completed(message=f"{scenario}: {assessed.score:.0f} of 100.")
+
+
+def _played(scenario: str, seed: int | None) -> Assessment:
+    """Play it, and have Slack told that it begins and how it went, where it can be told."""
+    settings = load_settings()
+    places = load(settings.playbooks, STEPS).slack
+    drawn = secrets.randbelow(_SEEDS) if seed is None else seed
+    if places is None or not os.environ.get("CLAMPDOWN_SLACK_BOT_TOKEN"):
+        return play(scenario, drawn, settings)
+    from flows.slack.gamedays import announced
+    from flows.slack.posting import web_client
+    from flows.slack.settings import load_slack_settings
+
+    slack = load_slack_settings(http=None)
+
+    async def told() -> Assessment:
+        client = web_client(slack.api_url, slack.bot_token.get_secret_value())
+        return await announced(client, places.channel, scenario, drawn, settings)
+
+    return asyncio.run(told())
+
+
+def _markdown(assessed: Assessment) -> str:
+    lines = [
+        f"# {assessed.title}: {'passed' if assessed.passed else 'fell short'}",
+        "| | |\n|---|---|",
+        f"| score | {assessed.score:.0f} of 100 |",
+        f"| seed | {assessed.seed} |",
+        f"| drill | `{assessed.drill}` |",
+    ]
+    return "\n".join(
+        [*lines, "", *(f"- {v.title}: {v.level}. {v.reason}" for v in assessed.verdicts)]
+    )
 
 
 def _go_on(incident_id: str, *, undo: bool) -> State[None]:
@@ -89,18 +154,3 @@ def _refusal(incident: Incident, *, undo: bool) -> str:
     else:
         begun = "Only what was begun and has not ended is gone on with: people start, with `clampdown resume`"
     return f"{incident.id} is {incident.status}; nothing was done. {begun} or in Slack."
-
-
-def _told(drilled: Drilled) -> str:
-    lines = [
-        f"# {drilled.playbook}: {'passed' if drilled.passed else 'fell short'}",
-        f"| | |\n|---|---|\n| incident | `{drilled.incident}` |\n| seed | {drilled.seed} |",
-        f"| contained and verified after | {_seconds(drilled.contained_after)} |",
-        f"| undone after | {_seconds(drilled.undone_after)} |",
-        f"| journal | `{drilled.home}` |",
-    ]
-    return "\n".join([*lines, "", *(f"- {text}" for text in drilled.shortcomings)])
-
-
-def _seconds(time: timedelta) -> str:
-    return f"{time.total_seconds():.1f} s"

@@ -21,6 +21,7 @@ def incident_document(incident: Incident, gates: Sequence[GateState]) -> dict[st
         "status": incident.status,
         "mode": incident.mode,
         "simulate": incident.simulate or None,
+        "drill": incident.drill or None,
         "playbook": incident.playbook,
         "targets": [{**ref_to_json(ref), "arn": ref.arn} for ref in incident.targets],
         "opened_at": incident.opened_at.isoformat(),

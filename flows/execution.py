@@ -70,6 +70,7 @@ from runbooks.targets.reference import TargetRef
 MANUAL: Mapping[str, Any] = {"id": "manual", "type": "manual", "remote_addresses": []}
 TRIES = 3
 _POLL = 0.5
+_ENDS_A_WAIT = {"gate.decided", "incident.aborted"}
 # Time for what a lost answer has done to show in reads (Amazon EC2 API Reference, "Eventual
 # consistency").
 _SETTLING = 2.0
@@ -376,6 +377,7 @@ class Execution:
         self._asked: set[str] = set()
         self.planner.asked.update(self._asked_before())
         self._unverified: list[tuple[RunStep, TargetRef]] = []
+        self._verified: list[tuple[RunStep, TargetRef]] = []
 
     def incident(self) -> Incident:
         return fold(self.journal.records(self.id))
@@ -443,8 +445,9 @@ class Execution:
         await self._shared(("gate", entry.approve.id), lambda: self._gate(entry))
 
     async def verify_all(self) -> None:
-        """Verify what has not been verified yet, on fresh facts."""
-        await self._shared(("verify", "end"), self._verify)
+        """Verify everything on fresh facts at the end: what was verified before a wait, which can
+        take hours, may have been undone meanwhile."""
+        await self._shared(("verify", "end"), self._verify_again)
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -504,18 +507,25 @@ class Execution:
         task.result()
 
     async def _listen(self) -> None:
-        """Tell of what others write, and stop when one of them aborts the incident."""
-        while True:
-            try:
-                if await asyncio.to_thread(self.recorder.overhear):
-                    self.stop.set()
-            except ClampdownError:
-                # A journal that can't be read stops the steps by itself: they can't write either.
-                pass
-            except RuntimeError:
-                # The interpreter is ending, and gives out no threads any more.
-                return
-            await asyncio.sleep(_POLL)
+        """Tell of what others write, and stop when one of them aborts the incident: at once where
+        that is in this process."""
+
+        def heard(record: Record) -> None:
+            if record.incident == self.id and record.kind == "incident.aborted":
+                self.stop.set()
+
+        with self.journal.heard_by(heard):
+            while True:
+                try:
+                    if await asyncio.to_thread(self.recorder.overhear):
+                        self.stop.set()
+                except ClampdownError:
+                    # A journal that can't be read stops the steps by itself: they can't write.
+                    pass
+                except RuntimeError:
+                    # The interpreter is ending, and gives out no threads any more.
+                    return
+                await asyncio.sleep(_POLL)
 
     # Steps
 
@@ -673,6 +683,10 @@ class Execution:
 
     # Verification
 
+    async def _verify_again(self) -> None:
+        self._unverified = [*self._verified, *self._unverified]
+        await self._verify()
+
     async def _verify(self) -> None:
         """Look at what steps have done on fresh facts; do again what is not there any more."""
         checks, self._unverified = self._unverified, []
@@ -689,6 +703,7 @@ class Execution:
                 try:
                     look = partial(self._verify_one, entry, self.facts[ref], record=last)
                     await self._in_thread(look)
+                    self._verified.append((entry, ref))
                 except ClampdownError as error:
                     if last:
                         failed.append((entry, error))
@@ -825,26 +840,38 @@ class Execution:
             self.recorder.append("gate.reminded", {"gate": gate.id, "needed": gate.needed})
             reminded = clock.now()
         dues = (gate.expires_at, reminded + every if every else None)
-        await self._decision(min((due for due in dues if due is not None), default=None))
+        due = min((due for due in dues if due is not None), default=None)
+        await self._decision(entry, gate, due)
         return reminded
 
-    async def _decision(self, due: datetime | None) -> None:
-        """Wait until this process writes a decision down, until it is time to look for others', or
-        until something is due."""
+    async def _decision(
+        self, entry: Approve, gate: approvals.GateState, due: datetime | None
+    ) -> None:
+        """Wait until a decision or an abort is written down, or until something is due."""
         decided = asyncio.Event()
         loop = asyncio.get_running_loop()
 
         def look() -> None:
             loop.call_soon_threadsafe(decided.set)
 
-        def heard(record: Record) -> None:
-            if record.incident == self.id and record.kind == "gate.decided":
-                look()
+        with clock.waiting(look, due) as wake:
 
-        waiting = suppress(TimeoutError)
-        with self.journal.heard_by(heard), clock.told_of_skips(look, due), waiting:
-            async with asyncio.timeout(_POLL):
-                await decided.wait()
+            def heard(record: Record) -> None:
+                if record.incident == self.id and record.kind in _ENDS_A_WAIT:
+                    wake()
+
+            with self.journal.heard_by(heard):
+                while not self.stop.is_set():
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_POLL):
+                            await decided.wait()
+                            return
+                    # What other processes write is found by looking, which does not count as work:
+                    # somebody looks all the time.
+                    seen = await asyncio.to_thread(lambda: self._gate_state(entry))
+                    if seen != gate or (due and clock.now() >= due):
+                        wake()
+                        return
 
     def _still(self, approved: Plan, now: Plan) -> bool:
         """Whether the fresh plan is the approved one.
@@ -939,11 +966,8 @@ class Execution:
         self.recorder.append("plan.made", body)
 
     async def _in_thread(self, work: Callable[[], Any]) -> Any:
-        def counted() -> Any:
-            with clock.working():
-                return work()
-
-        return await asyncio.get_running_loop().run_in_executor(self._threads, counted)
+        with clock.awaiting() as lend:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, lend(work))
 
 
 def protected_rules(playbooks: Playbooks) -> list[Protected]:

@@ -52,7 +52,8 @@ def _head(incident: Incident, playbooks: Playbooks) -> Iterator[str]:
     yield f"# {_text(incident.opened['definition']['title'])}: {incident.id}"
     yield ""
     mode = f"simulated at {_text(incident.simulate)}" if incident.simulate else "**live**"
-    yield f"- Status: **{incident.status}**, {mode}"
+    drill = f", **DRILL** ({_text(incident.drill)})" if incident.drill else ""
+    yield f"- Status: **{incident.status}**, {mode}{drill}"
     if incident.paused:
         yield f"- Paused: {_text(incident.paused)}"
     if incident.error:

@@ -7,10 +7,10 @@ import binascii
 import hashlib
 import hmac
 import struct
-import time
 from pathlib import Path
 
 from flows.identity import Identity
+from runbooks import clock
 from runbooks.errors import ApprovalRefused
 
 _PERIOD = 30
@@ -37,7 +37,7 @@ class TotpStepUp:
         to check, the answer is no.
         """
         secret = self._secret(identity)
-        now = int(time.time()) // _PERIOD
+        now = int(clock.now().timestamp()) // _PERIOD
         for step in (now, now - 1, now + 1):
             if hmac.compare_digest(one_time_password(secret, step).encode(), code.strip().encode()):
                 return step

@@ -220,11 +220,8 @@ class Reader:
         """The answers of several reads, made side by side, in the order of the calls."""
         if len(calls) < 2:
             return [self.read(call, absent=absent) for call in calls]
-        futures = [
-            self.connections.pool.submit(_at_work, partial(self.read, call, absent=absent))
-            for call in calls
-        ]
-        return _gather(futures)
+        reads = [partial(self.read, call, absent=absent) for call in calls]
+        return self._side_by_side(reads)
 
     def _client(self, call: Call) -> Any:
         return self.connections.client(call.service, self.account, self.region)
@@ -263,6 +260,11 @@ class Reader:
         except _Expired:
             self.connections.forget(self.account)
             return retrying(attempt)
+
+    def _side_by_side(self, works: Sequence[Callable[[], ResultT]]) -> list[ResultT]:
+        """The results of all, or, once all have ended, the first error."""
+        pool = self.connections.pool
+        return _gather([pool.submit(work) for work in clock.side_by_side(works)])
 
     def _pause(self, seconds: float) -> None:
         clock.wait(self._stop, seconds)
@@ -505,12 +507,7 @@ class LiveAws(Aws):
     def change_all(self, changes: Sequence[Change]) -> list[dict[str, Any]]:
         if len(changes) < 2:
             return [self._carry_out(change) for change in changes]
-        return _gather(
-            [
-                self.connections.pool.submit(_at_work, partial(self._carry_out, item))
-                for item in changes
-            ]
-        )
+        return self._side_by_side([partial(self._carry_out, change) for change in changes])
 
     def foresee(self, change: Change) -> None:
         return
@@ -707,16 +704,10 @@ def _not_executed(error: BaseException, fresh: Callable[[AwsRefused], bool]) -> 
 
 def _gather(futures: Sequence[Future[Any]]) -> list[Any]:
     """The results of all, or, once all have ended, the first error."""
-    with clock.resting():
-        errors = [error for future in futures if (error := future.exception()) is not None]
+    errors = [error for future in futures if (error := future.exception()) is not None]
     if errors:
         raise errors[0]
     return [future.result() for future in futures]
-
-
-def _at_work(work: Callable[[], ResultT]) -> ResultT:
-    with clock.working():
-        return work()
 
 
 def _foresee(shape: Any, name: str, *, depth: int) -> Any:

@@ -8,11 +8,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
+from typing import Protocol, TypeVar
 
+ResultT = TypeVar("ResultT")
 Act = Callable[[], object]
+
+
+class Lend(Protocol):
+    """Has a thread do work as somebody else's."""
+
+    def __call__(self, work: Callable[[], ResultT], /) -> Callable[[], ResultT]: ...
 
 
 class Clock:
@@ -37,9 +45,12 @@ class Clock:
         timer.start()
         return timer.cancel
 
-    def told_of_skips(self, act: Act, due: datetime | None) -> AbstractContextManager[None]:
-        """Have it done, in another thread, whenever time has been skipped; none is beyond ``due``."""
-        return nullcontext()
+    def waiting(self, wake: Act, due: datetime | None) -> AbstractContextManager[Act]:
+        """Something in an event loop waits in the block, until what this gives is called.
+
+        Where time is skipped, that is done then; none is skipped beyond ``due``.
+        """
+        return nullcontext(wake)
 
     def working(self) -> AbstractContextManager[None]:
         """This thread is at work in the block: meanwhile no time is skipped."""
@@ -48,6 +59,23 @@ class Clock:
     def resting(self) -> AbstractContextManager[None]:
         """In the block this thread waits for others, whose work counts by itself."""
         return nullcontext()
+
+    def awaiting(self) -> AbstractContextManager[Lend]:
+        """In the block a coroutine awaits what a thread does: the work that it lends out counts as
+        its own, until the coroutine has its result."""
+        return nullcontext(_as_it_is)
+
+    def handed(self, work: Callable[[], ResultT]) -> Callable[[], ResultT]:
+        """Work for another thread: it counts from now on, until it has been done."""
+        return work
+
+    def side_by_side(self, works: Sequence[Callable[[], ResultT]]) -> list[Callable[[], ResultT]]:
+        """Works for other threads, for all of which this one waits."""
+        return list(works)
+
+
+def _as_it_is(work: Callable[[], ResultT]) -> Callable[[], ResultT]:
+    return work
 
 
 _machine = Clock()
@@ -74,9 +102,12 @@ def after(seconds: float, act: Act) -> Act:
     return _clock.after(seconds, act)
 
 
-def told_of_skips(act: Act, due: datetime | None) -> AbstractContextManager[None]:
-    """Have it done, in another thread, whenever time has been skipped; none is beyond ``due``."""
-    return _clock.told_of_skips(act, due)
+def waiting(wake: Act, due: datetime | None) -> AbstractContextManager[Act]:
+    """Something in an event loop waits in the block, until what this gives is called.
+
+    Where time is skipped, that is done then; none is skipped beyond ``due``.
+    """
+    return _clock.waiting(wake, due)
 
 
 def working() -> AbstractContextManager[None]:
@@ -87,6 +118,22 @@ def working() -> AbstractContextManager[None]:
 def resting() -> AbstractContextManager[None]:
     """In the block this thread waits for others, whose work counts by itself."""
     return _clock.resting()
+
+
+def awaiting() -> AbstractContextManager[Lend]:
+    """In the block a coroutine awaits what a thread does: the work that it lends out counts as its
+    own, until the coroutine has its result."""
+    return _clock.awaiting()
+
+
+def handed(work: Callable[[], ResultT]) -> Callable[[], ResultT]:
+    """Work for another thread: it counts from now on, until it has been done."""
+    return _clock.handed(work)
+
+
+def side_by_side(works: Sequence[Callable[[], ResultT]]) -> list[Callable[[], ResultT]]:
+    """Works for other threads, for all of which this one waits."""
+    return _clock.side_by_side(works)
 
 
 @contextmanager

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from runbooks.errors import InvalidInput
 from runbooks.lint import ungated
 from runbooks.lookup import ROOTS, expression_fault, paths_in, reads, segments, unclosed
 from runbooks.playbook import (
@@ -39,55 +37,37 @@ from runbooks.playbook import (
 )
 from runbooks.registry import STEPS
 from runbooks.step import AnyStep
-from runbooks.yaml_source import Fault, Position, Source, Where, parse, read_file
+from runbooks.yaml_problems import (
+    InvalidFile,
+    Problem,
+    ProblemsOf,
+    bytes_of,
+    is_misspelt,
+    list_of,
+    mapping_of,
+    real_path,
+    sentence,
+    texts_in,
+    value_at,
+)
+from runbooks.yaml_source import Source, Where, parse
+
+__all__ = ["SCHEMA_VERSION", "InvalidPlaybooks", "Problem", "json_schema", "load", "loads"]
 
 SCHEMA_VERSION = 1
-# Comparing names takes time: a file full of nonsense is answered in less than a second all the same.
-_MAX_SUGGESTIONS = 100
-_MAX_CHOICES = 200
-_MAX_MESSAGE = 400
 
 
-@dataclass(frozen=True, order=True)
-class Problem:
-    """An error at a place of a file."""
-
-    file: str
-    line: int
-    column: int
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}: {self.message}"
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "file": self.file,
-            "line": self.line,
-            "column": self.column,
-            "message": self.message,
-        }
-
-
-class InvalidPlaybooks(InvalidInput):
+class InvalidPlaybooks(InvalidFile):
     """The playbooks file is wrong; ``problems`` has every error in it."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(set(problems)))
-        lines = "\n".join(str(problem) for problem in self.problems)
-        super().__init__(f"The playbooks can't be used; nothing was done.\n{lines}")
+    what_it_is = "The playbooks"
 
 
 def load(path: Path, steps: Mapping[str, type[AnyStep]] = STEPS) -> Playbooks:
     """Read and check a playbooks file. Raises InvalidPlaybooks with everything that is wrong."""
-    try:
-        document = read_file(path)
-    except (OSError, ValueError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else "") or str(error)
-        advice = "give --playbooks FILE or set CLAMPDOWN_PLAYBOOKS"
-        raise InvalidPlaybooks(
-            [Problem(str(path), 1, 1, f"can't be read: {reason}; {advice}")]
-        ) from error
+    document = bytes_of(path, "give --playbooks FILE or set CLAMPDOWN_PLAYBOOKS")
+    if isinstance(document, Problem):
+        raise InvalidPlaybooks([document])
     return loads(document, str(path), steps)
 
 
@@ -95,9 +75,6 @@ def loads(document: bytes, name: str, steps: Mapping[str, type[AnyStep]] = STEPS
     """Check a playbooks document. Raises InvalidPlaybooks."""
     source = parse(document)
     check = _Check(source, name, steps)
-    for fault in source.faults:
-        at = fault.position
-        check.problems.append(Problem(name, at.line, at.column, fault.message))
     # Of a document that ends early, what is missing says nothing.
     if source.faults and not source.complete:
         raise InvalidPlaybooks(check.problems)
@@ -114,33 +91,12 @@ def loads(document: bytes, name: str, steps: Mapping[str, type[AnyStep]] = STEPS
     return loaded.model_copy(update={"digest": digest})
 
 
-class _Check:
+class _Check(ProblemsOf):
     """Collects problems: first those of form, by the models, then those of meaning."""
 
     def __init__(self, source: Source, name: str, steps: Mapping[str, type[AnyStep]]) -> None:
-        self.source = source
-        self.name = name
+        super().__init__(source, name)
         self.steps = steps
-        self.problems: list[Problem] = []
-        self._faults: dict[int, list[Fault]] = {}
-        for fault in source.faults:
-            self._faults.setdefault(fault.position.line, []).append(fault)
-        self._suggestions = 0
-
-    def add(self, path: Where, message: str) -> None:
-        self._report(self.source.position(path), message)
-
-    def at_value(self, path: Where, message: str, *, offset: int = 0) -> None:
-        at = self.source.values.get(path) or self.source.position(path)
-        self._report(Position(at.line, at.column + offset), message)
-
-    def _report(self, at: Position, message: str) -> None:
-        # What is wrong as YAML has no value that could be wrong as well.
-        if any(fault.position == at for fault in self._faults.get(at.line, ())):
-            return
-        if len(message) > _MAX_MESSAGE:
-            message = f"{message[: _MAX_MESSAGE - 1]}…"
-        self.problems.append(Problem(self.name, at.line, at.column, message))
 
     def version(self, version: Any) -> None:
         """Raises InvalidPlaybooks for a newer file: what else is wrong, only a newer one knows."""
@@ -166,7 +122,7 @@ class _Check:
             return
         kind = item["type"]
         name = str(path[-1]) if path else "the file"
-        here = _at(self.source.data, path)
+        here = value_at(self.source.data, path)
         if kind == "extra_forbidden":
             self.add(path, self._unknown(name, _model_at(path, self.source.data)))
         elif kind == "missing":
@@ -180,56 +136,44 @@ class _Check:
             text = "no answer never means yes: `otherwise` is deny or escalate"
             self.at_value(path, text)
         else:
-            self.at_value(path, _sentence(item, path))
+            self.at_value(path, sentence(item, path))
 
     def _is_misspelt(self, name: str, path: Where) -> bool:
         """Whether what is missing is there under a name that is unknown, which is said already."""
-        node = _mapping(_at(self.source.data, path))
+        node = mapping_of(value_at(self.source.data, path))
         model = _model_at((*path, name), self.source.data)
         unknown = [key for key in node if key not in _keys(model)]
         if name == "step" and model is RunStep:
             return bool(unknown)
-        return any(difflib.get_close_matches(name, [key[:80]], 1) for key in unknown[:20])
+        return is_misspelt(name, unknown)
 
     def _unknown(self, name: str, model: type[BaseModel]) -> str:
-        keys = [key for key in _keys(model) if key != name]
-        known = self._suggest(name, keys) or f"; there is {', '.join(keys)}"
-        return f"unknown key {name!r}{known}"
-
-    def _suggest(self, name: str, known: Iterable[str]) -> str:
-        choices = [str(item) for item in known]
-        if len(choices) > _MAX_CHOICES or self._suggestions >= _MAX_SUGGESTIONS or len(name) > 80:
-            return ""
-        self._suggestions += 1
-        close = difflib.get_close_matches(name, choices, 1)
-        if close:
-            return f"; did you mean {close[0]!r}?"
-        return f"; there is {', '.join(sorted(choices))}" if 0 < len(choices) <= 12 else ""
+        return self.unknown_key(name, _keys(model))
 
     def meaning(self, data: Mapping[str, Any]) -> None:
         """What the models can't see: names that must exist, ids, order, gates, conditions."""
-        approvers = _mapping(data.get("approvers"))
-        playbooks = _mapping(data.get("playbooks"))
-        for key, account in _mapping(data.get("accounts")).items():
-            role = _mapping(account).get("role")
+        approvers = mapping_of(data.get("approvers"))
+        playbooks = mapping_of(data.get("playbooks"))
+        for key, account in mapping_of(data.get("accounts")).items():
+            role = mapping_of(account).get("role")
             if isinstance(role, str) and role.startswith("arn:") and f"::{key}:" not in role:
                 self.at_value(
                     ("accounts", key, "role"), f"the role belongs to another account than {key}"
                 )
-        for index, group in enumerate(_sequence(_mapping(data.get("slack")).get("triggers"))):
+        for index, group in enumerate(list_of(mapping_of(data.get("slack")).get("triggers"))):
             self._group(("slack", "triggers", index), group, approvers)
-        for team_name, team in _mapping(data.get("teams")).items():
-            if "approvers" in _mapping(team):
+        for team_name, team in mapping_of(data.get("teams")).items():
+            if "approvers" in mapping_of(team):
                 self._group(("teams", team_name, "approvers"), team["approvers"], approvers)
-        for index, route in enumerate(_sequence(data.get("routes"))):
-            name = _mapping(route).get("playbook")
+        for index, route in enumerate(list_of(data.get("routes"))):
+            name = mapping_of(route).get("playbook")
             if isinstance(name, str) and name not in playbooks:
                 where = ("routes", index, "playbook")
                 self.at_value(
-                    where, f"there is no playbook {name!r}{self._suggest(name, playbooks)}"
+                    where, f"there is no playbook {name!r}{self.suggest(name, playbooks)}"
                 )
         for name, playbook in playbooks.items():
-            self._playbook(("playbooks", name), _mapping(playbook), approvers)
+            self._playbook(("playbooks", name), mapping_of(playbook), approvers)
 
     def _playbook(
         self, path: Where, playbook: Mapping[str, Any], approvers: Mapping[str, Any]
@@ -246,9 +190,11 @@ class _Check:
                 if "when" in entry:
                     self._condition((*entry_path, "when"), entry, outputs)
                 if "approve" in entry:
-                    self._gate((*entry_path, "approve"), _mapping(entry["approve"]), approvers, ids)
+                    self._gate(
+                        (*entry_path, "approve"), mapping_of(entry["approve"]), approvers, ids
+                    )
                 if "manual" in entry:
-                    task = _mapping(entry["manual"])
+                    task = mapping_of(entry["manual"])
                     self._group((*entry_path, "manual", "by"), task.get("by"), approvers)
                     self._claim((*entry_path, "manual"), task.get("id", "manual"), ids)
             outputs |= made
@@ -275,12 +221,12 @@ class _Check:
             return
         if name not in self.steps:
             self.at_value(
-                (*path, "step"), f"there is no step {name!r}{self._suggest(name, self.steps)}"
+                (*path, "step"), f"there is no step {name!r}{self.suggest(name, self.steps)}"
             )
         values = entry.get("with", {})
         if name in self.steps and isinstance(values, dict):
             self._params((*path, "with"), values, self.steps[name].Params)
-        for where, text in _texts((*path, "with"), values):
+        for where, text in texts_in((*path, "with"), values):
             for found in paths_in(text):
                 self._path(where, found, outputs)
             if unclosed(text):
@@ -297,8 +243,8 @@ class _Check:
                     self.add(where, self._unknown(str(item["loc"][-1]), model))
                 elif item["type"] == "missing":
                     self.add(path, f"{item['loc'][-1]!r} is missing")
-                elif not any(True for _ in paths_in(_at(values, item["loc"]))):
-                    self.at_value(where, _sentence(item, where))
+                elif not any(True for _ in paths_in(value_at(values, item["loc"]))):
+                    self.at_value(where, sentence(item, where))
 
     def _path(self, where: Where, path: str, outputs: Collection[str]) -> None:
         parts = segments(path)
@@ -339,13 +285,13 @@ class _Check:
         for key in ("by", "escalate_to", "break_glass"):
             if key in gate:
                 self._group((*path, key), gate[key], approvers)
-        for index, group in enumerate(_sequence(gate.get("notify"))):
+        for index, group in enumerate(list_of(gate.get("notify"))):
             self._group((*path, "notify", index), group, approvers, may_be_empty=True)
-        for index, item in enumerate(_sequence(gate.get("any_of"))):
-            group = _mapping(item).get("group")
+        for index, item in enumerate(list_of(gate.get("any_of"))):
+            group = mapping_of(item).get("group")
             self._group((*path, "any_of", index, "group"), group, approvers)
             self._quorum(
-                (*path, "any_of", index, "count"), group, _mapping(item).get("count"), approvers
+                (*path, "any_of", index, "count"), group, mapping_of(item).get("count"), approvers
             )
         self._quorum((*path, "quorum"), gate.get("by"), gate.get("quorum"), approvers)
         self._denials(path, gate, approvers)
@@ -361,7 +307,7 @@ class _Check:
         if not isinstance(name, str):
             return
         if name not in approvers:
-            known = self._suggest(name, approvers)
+            known = self.suggest(name, approvers)
             self.at_value(where, f"there is no group {name!r} under `approvers`{known}")
         elif not may_be_empty and _nobody(approvers[name]):
             self.at_value(where, f"the group {name!r} has no members: nobody could ever decide")
@@ -369,15 +315,15 @@ class _Check:
     def _quorum(self, where: Where, name: Any, count: Any, approvers: Mapping[str, Any]) -> None:
         if not isinstance(name, str) or not isinstance(count, int) or name not in approvers:
             return
-        if _mapping(approvers[name]).get("slack_usergroup"):
+        if mapping_of(approvers[name]).get("slack_usergroup"):
             return
         if (size := _size(approvers[name])) and count > size:
             self.at_value(where, f"{count} of {name!r} can never decide: it has {size} member(s)")
 
     def _denials(self, path: Where, gate: Mapping[str, Any], approvers: Mapping[str, Any]) -> None:
         count = gate.get("deny_at")
-        named = [gate.get("by"), *(_mapping(i).get("group") for i in _sequence(gate.get("any_of")))]
-        groups = [_mapping(approvers.get(str(name))) for name in named]
+        named = [gate.get("by"), *(mapping_of(i).get("group") for i in list_of(gate.get("any_of")))]
+        groups = [mapping_of(approvers.get(str(name))) for name in named]
         if any(group.get("slack_usergroup") for group in groups):
             return
         people = {person for group in groups for person in _members(group)}
@@ -439,24 +385,12 @@ def _blocks(
     path: Where, playbook: Mapping[str, Any]
 ) -> Iterator[list[tuple[Where, dict[str, Any]]]]:
     """The entries that run one after the other; those of a parallel block together."""
-    for index, entry in enumerate(_sequence(playbook.get("steps"))):
+    for index, entry in enumerate(list_of(playbook.get("steps"))):
         where = (*path, "steps", index)
         if isinstance(entry, dict):
-            inner = enumerate(_sequence(entry.get("parallel")))
+            inner = enumerate(list_of(entry.get("parallel")))
             side_by_side = [((*where, "parallel", n), s) for n, s in inner if isinstance(s, dict)]
             yield [(where, entry), *side_by_side]
-
-
-def _texts(path: Where, value: Any) -> Iterator[tuple[Where, str]]:
-    """Every text in a value, with where it stands."""
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _texts((*path, key), item)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _texts((*path, index), item)
 
 
 def _names_output(parts: Sequence[str | int], outputs: Collection[str]) -> bool:
@@ -469,15 +403,8 @@ def _names_output(parts: Sequence[str | int], outputs: Collection[str]) -> bool:
 
 
 def _real_path(loc: tuple[Any, ...], source: Source) -> Where:
-    """The path in the file: what pydantic adds for unions and keys is left out."""
-    path: Where = ()
-    node: Any = source.data
-    for part in loc:
-        inside = (isinstance(node, dict) and part in node) or (
-            isinstance(node, list) and isinstance(part, int) and part < len(node)
-        )
-        if inside:
-            path, node = (*path, part), node[part]
+    """The path in the file, of what is missing in it too."""
+    path = real_path(loc, source.data)
     last = loc[-1]
     added = isinstance(last, str) and not last[:1].isupper() and last not in ("[key]",)
     if added and (not path or path[-1] != last) and "-" not in last and "[" not in last:
@@ -494,7 +421,7 @@ def _wrong_alternative(item: Any, data: Any) -> bool:
     for position, part in enumerate(item["loc"]):
         if part not in _UNION_MEMBERS:
             continue
-        node = _at(data, _real_path_of(item["loc"][:position], data))
+        node = value_at(data, real_path(item["loc"][:position], data))
         meant = _meant_rule(node) if part in _RULES else _meant(node)
         return bool(part != meant)
     return False
@@ -520,27 +447,6 @@ def _closest_entry(node: Mapping[str, Any]) -> str:
     return "RunStep"
 
 
-def _real_path_of(loc: tuple[Any, ...], data: Any) -> Where:
-    path: Where = ()
-    node = data
-    for part in loc:
-        if (isinstance(node, dict) and part in node) or (
-            isinstance(node, list) and isinstance(part, int) and part < len(node)
-        ):
-            path, node = (*path, part), node[part]
-    return path
-
-
-def _at(data: Any, path: Iterable[Any]) -> Any:
-    node = data
-    for part in path:
-        try:
-            node = node[part]
-        except (KeyError, IndexError, TypeError):
-            return None
-    return node
-
-
 _MODELS: dict[str, type[BaseModel]] = {
     "accounts": Account,
     "approvers": ApproverGroup,
@@ -564,10 +470,10 @@ def _model_at(path: Where, data: Any) -> type[BaseModel]:
     parent = path[:-1]
     for part in reversed(parent):
         if part == "steps":
-            node = _at(data, parent)
+            node = value_at(data, parent)
             return {model.__name__: model for model in ENTRY_KEYS.values()}[_meant(node)]
         if part == "protected":
-            return _RULES[_meant_rule(_at(data, parent))]
+            return _RULES[_meant_rule(value_at(data, parent))]
         if isinstance(part, str) and part in _MODELS:
             return _MODELS[part]
     return Playbooks
@@ -589,66 +495,9 @@ def _pattern(path: Where) -> str:
 # What people write who want a gate that opens by itself.
 _PROCEED = ("proceed", "approve", "continue", "resume")
 
-_KINDS = {
-    "string_type": "must be text",
-    "int_type": "must be a whole number",
-    "bool_type": "must be true or false",
-    "dict_type": "must be a mapping",
-    "tuple_type": "must be a list",
-    "list_type": "must be a list",
-    "model_type": "must be a mapping",
-    "model_attributes_type": "must be a mapping",
-}
-
-
-def _name(path: Where) -> str:
-    """What the value is called: an item of a list by the list's name and its index."""
-    if not path:
-        return "the file"
-    if isinstance(path[-1], int) and len(path) > 1:
-        return f"{path[-2]}[{path[-1]}]"
-    return str(path[-1])
-
-
-def _sentence(item: Any, path: Where) -> str:
-    name = _name(path)
-    kind, context = item["type"], item.get("ctx", {})
-    shown = "nothing" if item["input"] is None else repr(item["input"])[:80]
-    if kind in _KINDS:
-        return f"{name!r} {_KINDS[kind]}, not {shown}"
-    if kind in {"literal_error", "enum"}:
-        given = item["input"] if isinstance(item["input"], str) else shown
-        allowed = str(context.get("expected", "")).replace(" or ", ", ").replace("'", "")
-        return f"{name!r} can't be {given}; it is one of: {allowed}"
-    if kind in {"value_error", "assertion_error"}:
-        reason = str(context.get("error", item["msg"]))
-        return f"{name!r} {reason}" if reason.startswith("must ") else f"{name!r}: {reason}"
-    if kind == "string_pattern_mismatch":
-        return f"{name!r} is not valid: {shown}{_expected(name)}"
-    if kind in {"too_short", "string_too_short"}:
-        return f"{name!r} is empty"
-    if kind in {"too_long", "string_too_long"}:
-        return f"{name!r} is too long; at most {context.get('max_length')} are allowed"
-    if kind in {"greater_than_equal", "greater_than"}:
-        return f"{name!r} must be at least {context.get('ge', context.get('gt'))}, not {shown}"
-    if kind in {"less_than_equal", "less_than"}:
-        return f"{name!r} must be at most {context.get('le', context.get('lt'))}, not {shown}"
-    return f"{name!r} is not valid: {shown}"
-
-
-def _expected(name: str) -> str:
-    hints = {
-        "role": "; it is an IAM role's ARN, such as arn:aws:iam::111122223333:role/clampdown",
-        "arn": "; it is an ARN or a glob of one",
-        "id": "; letters, digits, dots, dashes and underscores, beginning with a letter",
-    }
-    if name.startswith("regions["):
-        return "; it is a Region such as eu-west-1"
-    return hints.get(name, "")
-
 
 def _nobody(group: Any) -> bool:
-    return _size(group) == 0 and not _mapping(group).get("slack_usergroup")
+    return _size(group) == 0 and not mapping_of(group).get("slack_usergroup")
 
 
 def _size(group: Any) -> int:
@@ -656,14 +505,6 @@ def _size(group: Any) -> int:
 
 
 def _members(group: Any) -> set[tuple[str, str]]:
-    members = _mapping(group)
+    members = mapping_of(group)
     kinds = ("slack_users", "local_users")
-    return {(kind, str(name)) for kind in kinds for name in _sequence(members.get(kind))}
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _sequence(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+    return {(kind, str(name)) for kind in kinds for name in list_of(members.get(kind))}

@@ -177,11 +177,15 @@ class RouteMatch(_Model):
 
 class Route(_Model):
     """Which playbook a finding gets, whether it starts by itself or is proposed, and which Slack
-    channel its incident is told in."""
+    channel its incident is told in.
+
+    With ``mode: shadow`` nothing is opened or changed: what would have been done, had it been
+    ``automatic``, is judged and written down.
+    """
 
     match: RouteMatch
     playbook: StrictStr
-    mode: Literal["automatic", "propose"]
+    mode: Literal["automatic", "propose", "shadow"]
     channel: Channel | None = None
 
 

@@ -11,7 +11,6 @@ import jmespath
 from runbooks.aws import Aws
 from runbooks.calls import Call, Change, Found, Keep, Resource
 
-
 _ABSENT = {"iam": ("NoSuchEntity",), "ec2": ("InvalidNetworkAclID.NotFound",)}
 
 

@@ -23,6 +23,20 @@ MAX_DEPTH = 32
 MAX_NODES = 10_000
 _MAX_DIGITS = 18
 
+
+@dataclass(frozen=True)
+class Limits:
+    """How large a document may be: its size in bytes, and how many keys and values it has.
+
+    Time and memory grow with both in proportion.
+    """
+
+    size: int = MAX_BYTES
+    nodes: int = MAX_NODES
+
+
+_USUAL = Limits()
+
 Where = tuple[str | int, ...]
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -81,7 +95,7 @@ class Source:
         return Position()
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: Path, limits: Limits = _USUAL) -> bytes:
     """The bytes of a regular file, at most one more than allowed. Raises OSError.
 
     Devices, pipes and directories are refused before they are read: reading could never end.
@@ -91,18 +105,18 @@ def read_file(path: Path) -> bytes:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError("it is not a regular file")
         with os.fdopen(os.dup(descriptor), "rb") as file:
-            return file.read(MAX_BYTES + 1)
+            return file.read(limits.size + 1)
     finally:
         os.close(descriptor)
 
 
-def parse(document: bytes) -> Source:
+def parse(document: bytes, limits: Limits = _USUAL) -> Source:
     """Read a document. Everything wrong with it is in ``faults``; nothing is raised."""
     source = Source()
-    text = _text(document, source)
+    text = _text(document, source, limits)
     if text is None:
         return source
-    builder = _Builder(source)
+    builder = _Builder(source, limits)
     try:
         for event in yaml.parse(text, Loader=_LOADER):
             if not builder.take(event):
@@ -124,9 +138,10 @@ def parse(document: bytes) -> Source:
     return source
 
 
-def _text(document: bytes, source: Source) -> str | None:
-    if len(document) > MAX_BYTES:
-        source.faults.append(Fault(Position(), f"the file is larger than {MAX_BYTES // 1024} KiB"))
+def _text(document: bytes, source: Source, limits: Limits) -> str | None:
+    if len(document) > limits.size:
+        largest = f"{limits.size // 1024} KiB"
+        source.faults.append(Fault(Position(), f"the file is larger than {largest}"))
         return None
     if document.startswith((b"\xff\xfe", b"\xfe\xff")):
         source.faults.append(Fault(Position(), "the file is UTF-16; it must be UTF-8"))
@@ -168,8 +183,9 @@ class _Open:
 class _Builder:
     """Builds plain data out of events, with a stack of its own."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, limits: Limits) -> None:
         self.source = source
+        self.limits = limits
         self.documents = 0
         self._stack: list[_Open] = []
         self._nodes = 0
@@ -303,8 +319,8 @@ class _Builder:
 
     def _count(self, position: Position) -> bool:
         self._nodes += 1
-        if self._nodes > MAX_NODES:
-            return self._fatal(position, f"more than {MAX_NODES} values")
+        if self._nodes > self.limits.nodes:
+            return self._fatal(position, f"more than {self.limits.nodes} values")
         return True
 
     def _fault(self, position: Position, message: str) -> None:

@@ -38,7 +38,7 @@ def show_incidents(out: Console, incidents: Sequence[Incident]) -> None:
         rows.add_row(
             incident.id,
             shown(incident.status, STYLES.get(incident.status, "red")),
-            incident.mode,
+            incident.side,
             f"{incident.opened_at:%Y-%m-%d %H:%M:%S}",
             incident.playbook,
             ", ".join(ref.id for ref in incident.targets),
@@ -66,7 +66,7 @@ def show_status(out: Console, incident: Incident, gates: Sequence[GateState]) ->
     out.print(
         shown(f"{incident.id}  ", "bold")
         + shown(incident.status, STYLES.get(incident.status, "red"))
-        + shown(f"  {incident.mode}", "" if incident.simulate else "bold red")
+        + shown(f"  {incident.side}", "" if incident.simulate else "bold red")
     )
     out.print(shown(f"  {incident.playbook} on {', '.join(ref.arn for ref in incident.targets)}"))
     out.print(

@@ -7,6 +7,7 @@ from typing import Any
 
 from flows.console.terminal import counted
 from flows.journal.record import Record
+from flows.shadow.records import Judgement
 
 
 def finding_words(finding: Mapping[str, Any]) -> str:
@@ -24,6 +25,7 @@ def sentence(record: Record) -> str:
             mode = f"simulated at {body['simulate']}" if body["simulate"] else "LIVE"
             targets = ", ".join(item["id"] for item in body["targets"])
             verb = "proposed" if body["proposed"] else "opened"
+            verb = f"DRILL: {verb}" if body.get("drill") else verb
             what = f"{verb} {record.incident}: {body['playbook']} on {targets} ({mode})"
             return f"{what} {body['reason']}".strip()
         case "incident.started":
@@ -130,6 +132,11 @@ def _of_no_incident(record: Record) -> str:
             return f"swept {body['account']} {body['region']}{_side(body)}: {found}"
         case "slack.refused":
             return f"could not {body['what']}: {body['why']}"
+        case "shadow.judged":
+            return f"SHADOW: {Judgement(record).sentence}"
+        case "shadow.marked":
+            at = f" at {body['contained_at']}" if body["contained_at"] else ""
+            return f"it was {body['truth']}{at}{': ' + body['why'] if body['why'] else ''}"
         case "person.away":
             until = f"away until {body['until']}" if body["until"] else "back"
             return f"{body['user']} is {until}"

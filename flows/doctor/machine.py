@@ -78,6 +78,13 @@ def _nearest(path: Path) -> Path:
 
 
 def _side(setup: Setup) -> Result:
+    if setup.settings.shadow:
+        return warning(
+            "SHADOW: nothing is opened or changed; what would have been done is recorded.",
+            meaning="No real resource is contained.",
+            advice="Unset CLAMPDOWN_SHADOW where it should be. `clampdown gameday shadow compare` "
+            "holds it against what people did.",
+        )
     if not setup.simulate:
         refuse_redirection(os.environ)
         return ok("Live: calls go to AWS, and nothing in the environment redirects them.")

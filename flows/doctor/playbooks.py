@@ -71,7 +71,9 @@ def _routes(book: Playbooks) -> Result:
             f"Nothing ever meets {some(dead)}.", advice="Correct it, or list the account."
         )
     automatic = sum(route.mode == "automatic" for route in book.routes)
-    return ok(f"{counted(len(book.routes), 'route')}, of which {automatic} start by themselves.")
+    shadow = sum(route.mode == "shadow" for route in book.routes)
+    said = f"{counted(len(book.routes), 'route')}, of which {automatic} start by themselves"
+    return ok(f"{said} and {shadow} are in SHADOW." if shadow else f"{said}.")
 
 
 def _never(route: Route, book: Playbooks) -> str:

@@ -119,7 +119,11 @@ class Decision:
 
 @dataclass(frozen=True)
 class Past:
-    """An earlier drill of the same scenario."""
+    """What an earlier drill came to.
+
+    ``at`` is when it was really played. ``milestones`` are those that its main finding reached, in
+    seconds after it arrived.
+    """
 
     drill: str
     at: datetime
@@ -128,6 +132,8 @@ class Past:
     score: float
     passed: bool
     milestones: dict[str, float]
+    scenario: str = ""
+    playbook: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,7 +154,8 @@ class Assessment:
 
     ``score`` is between 0 and 100 and ``formula`` says, in one line with its numbers, how it was
     made. ``people_share`` is the share of the time until containment spent waiting for people
-    (None where nothing was contained). ``planned`` and ``actual`` are changes by step.
+    (None where nothing was contained). ``planned`` and ``actual`` are changes by step. Whatever is no
+    class of its own names its records under ``sources``.
     """
 
     drill: str

@@ -21,6 +21,7 @@ PREFIX = "drill-"
 """How the ids of drills, and so their chains in the journal, begin."""
 
 Mode = Literal["sandbox", "twin", "shadow", "live drill", "replay"]
+LIVE: Mode = "live drill"
 
 BEGAN = "drill.began"
 """``{scenario, title, definition, digest, playbooks_digest, mode, seed, tool, people, region,
@@ -45,6 +46,8 @@ what AWS was asked between the start and the end, by the orchestrator."""
 DIFFERENCE = "drill.difference"
 """``{when, changes: [{path, before, after}]}``: what differs in the world from the start, ``when``
 contained or undone."""
+SAMPLE_ASKED = "drill.sample_asked"
+"""``{type, account}``: GuardDuty is about to be asked for one of its sample findings."""
 ENDED = "drill.ended"
 """``{why}``: how the drill came to its end: ``over``, ``stopped``, or an error in words."""
 
@@ -86,15 +89,32 @@ class Drill:
 
 
 def read_drill(home: Path, journal: Journal, drill_id: str) -> Drill:
-    """A drill out of its journal."""
+    """A drill out of its journal; of a live one, which has none of its own, what belongs to it."""
     chains = [head.incident for head in journal.incidents() if head.incident != drill_id]
+    records = tuple(journal.records(drill_id))
+    incidents = {chain: tuple(journal.records(chain)) for chain in chains if is_incident(chain)}
+    if records and records[0].body["mode"] == LIVE:
+        incidents = {
+            chain: told
+            for chain, told in incidents.items()
+            if told[0].body.get("drill") == drill_id
+        }
+        return Drill(drill_id, home, records, incidents, {})
     return Drill(
         drill_id,
         home,
-        tuple(journal.records(drill_id)),
-        {chain: tuple(journal.records(chain)) for chain in chains if is_incident(chain)},
+        records,
+        incidents,
         {chain: tuple(journal.records(chain)) for chain in chains if chain.startswith("fnd-")},
     )
+
+
+def live_drills(home: Path, journal: Journal) -> Iterator[Drill]:
+    """The live drills in the journal of real incidents, the oldest first. ``home`` is where that is
+    kept."""
+    for head in journal.incidents(PREFIX):
+        if journal.records(head.incident)[0].body["mode"] == LIVE:
+            yield read_drill(home, journal, head.incident)
 
 
 def drill_homes(home: Path) -> Iterator[Path]:

@@ -16,6 +16,7 @@ from flows.intake.finding import Finding, ResourceRef, for_display
 from runbooks.errors import InvalidInput
 
 Mode = Literal["automatic", "propose"]
+RouteMode = Literal["automatic", "propose", "shadow"]
 
 _SEVERITY = re.compile(r"\s*(>=|<=|==|>|<)\s*([0-9]{1,2}(?:\.[0-9]{1,3})?)\s*")
 
@@ -45,14 +46,15 @@ class RouteMatch(Protocol):
 
 
 class Route(Protocol):
-    """A route of playbooks.yaml: conditions, the playbook's name, and who starts it."""
+    """A route of playbooks.yaml: conditions, the playbook's name, and who starts it. In shadow
+    nobody does: what would have been done, had it been automatic, is only written down."""
 
     @property
     def match(self) -> RouteMatch: ...
     @property
     def playbook(self) -> str: ...
     @property
-    def mode(self) -> Mode: ...
+    def mode(self) -> RouteMode: ...
 
 
 class Account(Protocol):
@@ -69,7 +71,8 @@ class Routed:
     """Carry out, or propose, this playbook on these targets.
 
     ``route`` counts from 0. ``why`` has a sentence for each route up to the one that was taken,
-    and for what became of it.
+    and for what became of it. In ``shadow`` it is only judged what would have been done: ``mode``
+    says who would have started it.
     """
 
     playbook: str
@@ -77,6 +80,7 @@ class Routed:
     targets: tuple[ResourceRef, ...]
     route: int
     why: tuple[str, ...]
+    shadow: bool = False
 
 
 @dataclass(frozen=True)
@@ -174,8 +178,11 @@ def _routed(
     why: list[str],
     name: str,
 ) -> Routed:
-    mode = route.mode
+    shadow = route.mode == "shadow"
+    mode: Mode = "propose" if route.mode == "propose" else "automatic"
     why.append(f"{name} matches.")
+    if shadow:
+        why.append("It is in shadow mode: nothing is done, only what would have been is recorded.")
     if mode == "automatic" and finding.resource_role == "TARGET":
         mode = "propose"
         why.append(
@@ -191,7 +198,7 @@ def _routed(
     if len(targets) > 1:
         named = ", ".join(for_display(target.id) for target in targets)
         why.append(f"The finding names {len(targets)} targets: {named}.")
-    return Routed(route.playbook, mode, targets, index, tuple(why))
+    return Routed(route.playbook, mode, targets, index, tuple(why), shadow)
 
 
 def _failed(

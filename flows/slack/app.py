@@ -15,6 +15,7 @@ from flows.slack.commands import (
     USAGE,
     Contain,
     Drill,
+    GameDay,
     Help,
     LiftFreeze,
     ListIncidents,
@@ -126,6 +127,12 @@ async def _obey(desk: Desk, caller: Caller, text: str, trigger: str) -> None:
             await desk.client.views_open(trigger_id=trigger, view=modals.undo(told.incident, step))
         case LiftFreeze(why):
             await desk.lift_freeze(caller, why)
+        case GameDay("run", scenario):
+            await desk.run_game_day(caller, scenario)
+        case GameDay("report", drill):
+            await desk.report_game_day(caller, drill)
+        case GameDay():
+            await desk.list_game_days(caller)
         case Help():
             await desk.whisper(caller, "Clampdown contains compromised instances.", more=_usage())
 

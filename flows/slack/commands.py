@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from runbooks.errors import InvalidInput
 
@@ -15,6 +16,7 @@ USAGE = """\
 /clampdown undo INCIDENT [STEP]
 /clampdown resume-automatic REASON
 /clampdown drill
+/clampdown gameday [list | run SCENARIO | report [DRILL]]
 /clampdown help"""
 
 _LONGEST = 2_000
@@ -79,11 +81,30 @@ class Drill:
 
 
 @dataclass(frozen=True)
+class GameDay:
+    """Play a scenario, or see which there are, or how a drill went (the newest one where ``name``
+    is empty)."""
+
+    does: Literal["list", "run", "report"] = "list"
+    name: str = ""
+
+
+@dataclass(frozen=True)
 class Help:
     """What there is to type."""
 
 
-Command = OpenForm | Contain | ShowStatus | ListIncidents | UndoIncident | LiftFreeze | Drill | Help
+Command = (
+    OpenForm
+    | Contain
+    | ShowStatus
+    | ListIncidents
+    | UndoIncident
+    | LiftFreeze
+    | Drill
+    | GameDay
+    | Help
+)
 
 
 def parse(text: str) -> Command:
@@ -112,6 +133,8 @@ def parse(text: str) -> Command:
             if not rest:
                 raise _unusable("Of which incident?")
             return UndoIncident(_incident(rest[0]), _name(rest[1], "step") if rest[1:] else "")
+        case "gameday":
+            return _game_day(rest)
         case "incidents" | "drill" | "help":
             _at_most(verb, rest, 0)
             plain: dict[str, Command] = {
@@ -140,6 +163,19 @@ def _contain(words: list[str], reason: str) -> Contain:
     _at_most("contain", words, 2)
     playbook = _name(words[1], "playbook") if words[1:] else ""
     return Contain(words[0], playbook, reason, simulate)
+
+
+def _game_day(words: list[str]) -> GameDay:
+    match [words[0].lower(), *words[1:]] if words else ["list"]:
+        case ["list"]:
+            return GameDay()
+        case ["run", scenario]:
+            return GameDay("run", _name(scenario, "scenario"))
+        case ["report"]:
+            return GameDay("report")
+        case ["report", drill]:
+            return GameDay("report", _name(drill, "drill"))
+    raise _unusable("A game day is listed, run by its scenario's name, or reported.")
 
 
 def _incident(word: str) -> str:

@@ -7,7 +7,8 @@ import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -35,6 +36,9 @@ from flows.slack.text import code as code_span
 from flows.slack.text import mention_user, safe
 from flows.slack.told import Told
 from runbooks.errors import ClampdownError, InvalidInput, Refused
+
+if TYPE_CHECKING:
+    from flows.slack.gamedays import GameDays
 
 _LONGEST = 2_900
 _MOST_BLOCKS = 50
@@ -245,6 +249,30 @@ class Desk:
         await self.whisper(caller, "Incidents start automatically again.")
         await self.renew_homes()
 
+    # Game days
+
+    @cached_property
+    def _game_days(self) -> GameDays:
+        # Rarely asked for, and much to import.
+        from flows.slack.gamedays import GameDays
+
+        return GameDays(self.client, self.conductor.settings)
+
+    async def list_game_days(self, caller: Caller) -> None:
+        """Show one person the scenarios."""
+        await self.require_member(caller)
+        await self.show(caller, await self._game_days.listed(), [])
+
+    async def run_game_day(self, caller: Caller, scenario: str) -> None:
+        """Play a scenario in a simulation of its own, and post how it went where it was asked for."""
+        await self._allowed(caller, f"run the game day {scenario}")
+        await self._game_days.run(scenario, self._room(caller), mention_user(caller.user))
+
+    async def report_game_day(self, caller: Caller, drill: str) -> None:
+        """Post how a drill went where it was asked for."""
+        await self._allowed(caller, "report a drill")
+        await self._game_days.report(self._room(caller), drill=drill)
+
     # Looking
 
     async def show_status(self, caller: Caller, incident: str) -> None:
@@ -345,6 +373,10 @@ class Desk:
 
     # Inside
 
+    def _room(self, caller: Caller) -> str:
+        places = self.playbooks.slack
+        return caller.channel or (places.channel if places else caller.user)
+
     async def _allowed(self, caller: Caller, what: str) -> Identity:
         """Who asks, if they may. Raises Refused, which is recorded, and IdentityUnknown."""
         identity = await self.people.identify(caller.user, caller.team)
@@ -420,6 +452,7 @@ class Desk:
             away,
             Tasks(len(tasks), [(self._told(name), task) for name, task in tasks[:MOST_TASKS]]),
             self._freeze_here(),
+            shadow=self.conductor.settings.shadow,
         )
 
     def _freeze_here(self) -> Freeze | None:

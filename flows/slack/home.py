@@ -37,6 +37,10 @@ from runbooks.playbook import Playbooks
 MOST_TASKS = 10
 _MOST_GATES = 15
 _INCIDENTS_ROOM, _BUDGETS_ROOM = 4_000, 2_500
+_IN_SHADOW = (
+    "Nothing is opened or changed from here: what would have been done is only recorded. "
+    "`clampdown gameday shadow compare` holds it against what people did."
+)
 _CLOSED = {"undone", "aborted", "contained", "denied"}
 _AWAY_LABELS = {"4h": "Away for 4 hours", "1d": "Away for a day", "1w": "Away for a week"}
 
@@ -60,17 +64,21 @@ def home(
     away: Away,
     tasks: Tasks = NO_TASKS,
     freeze: Freeze | None = None,
+    *,
+    shadow: bool = False,
 ) -> Block:
     """The view for one person.
 
     What is shown is what they may decide; whether they may is looked at again when they do.
     ``incidents`` are those that are not over, ``tasks`` what their groups are asked to do,
-    ``freeze`` is that of everything automatic here, while it is in force.
+    ``freeze`` is that of everything automatic here, while it is in force. In ``shadow`` nothing is
+    opened or changed here, which stands above all else.
     """
     mine = set(groups_of(identity, playbooks.approvers))
     gates = [(told, gate) for told in incidents for gate in waiting(told, identity, mine)]
     gates.sort(key=lambda item: _due(item[1]))
     blocks = [
+        *([header("👥 SHADOW"), section(_IN_SHADOW)] if shadow else []),
         *_freeze(freeze, may_lift=bool(mine)),
         *_gates(gates),
         *_tasks(tasks),

@@ -40,6 +40,7 @@ async def serve_slack(
             await enough.wait()
             return
         side = f"simulated AWS at {settings.simulate}" if settings.simulate else "LIVE"
+        side = f"SHADOW of {side}" if settings.shadow else side
         how = f"at {service.address}" if http else "over Socket Mode"
         out.print(
             shown(

@@ -48,7 +48,7 @@ def opening(told: Told) -> Message:
     incident = told.incident
     title = f"{told.mark} {told.title}: {told.short_targets()}"
     blocks: list[Block] = [
-        header(f"{'🧪' if incident.simulate else '🚨'} {title}"),
+        header(f"{'🧪' if incident.simulate or incident.drill else '🚨'} {title}"),
         section(f"*{status(told)}*"),
         fields(
             [

@@ -36,8 +36,11 @@ class SlackSettings(BaseSettings):
     port: int = Field(default=8808, ge=0, le=65_535)
 
 
-def load_slack_settings(*, http: bool) -> SlackSettings:
-    """The settings that Socket Mode, or HTTP mode, needs. Raises InvalidInput."""
+def load_slack_settings(*, http: bool | None) -> SlackSettings:
+    """The settings that Socket Mode or HTTP mode needs; None where Slack is only told things.
+
+    Raises InvalidInput.
+    """
     try:
         settings = SlackSettings()
     except ValidationError as error:
@@ -47,7 +50,7 @@ def load_slack_settings(*, http: bool) -> SlackSettings:
     _require_token("BOT_TOKEN", settings.bot_token, "xoxb-")
     if http:
         _require_secret(settings.signing_secret)
-    else:
+    elif http is False:
         _require_token("APP_TOKEN", settings.app_token, "xapp-")
     _require_slack(settings.api_url)
     if settings.simulate:

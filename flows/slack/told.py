@@ -47,7 +47,8 @@ class Told:
     @property
     def mark(self) -> str:
         """Which side it is on; nobody must take a rehearsal for the real thing, or the other way."""
-        return "[SIMULATED]" if self.incident.simulate else "LIVE"
+        side = "[SIMULATED]" if self.incident.simulate else "LIVE"
+        return f"DRILL, {side}" if self.incident.drill else side
 
     @property
     def title(self) -> str:

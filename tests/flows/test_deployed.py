@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
-from pathlib import Path
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from flows import deployed
-from flows.drill import Drilled
 from flows.execution import open_incident
+from flows.gameday.assessment import Assessment, Verdict
 from flows.incident import Incident
 from flows.settings import Settings
-from runbooks.errors import InvalidInput
 from runbooks.targets.reference import TargetRef
+from tests.flows.gameday.report.assessments import assessment
 from tests.flows.people import ALICE, REQUESTER
 from tests.flows.scene import Scene, until
 
@@ -185,43 +185,80 @@ def artifacts(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return made
 
 
+def of(level: str) -> Assessment:
+    """What a drill came to whose one objective is at that level."""
+    return replace(
+        assessment(),
+        scenario="crypto-mining",
+        passed=level == "met",
+        score=100.0 if level == "met" else 0.0,
+        verdicts=(Verdict("isolated", "It is isolated", level, "eni-1 is loose."),),  # type: ignore[arg-type]
+    )
+
+
 @pytest.mark.parametrize(
-    ("shortcomings", "expected"),
+    ("level", "expected"),
     [
-        ((), ("Completed", "Tag_it was rehearsed and undone.")),
-        (("one is not verified.",), ("Failed", "one is not verified.")),
+        ("met", ("Completed", "crypto-mining: 100 of 100.")),
+        ("missed", ("Failed", "It is isolated: eni-1 is loose.")),
     ],
 )
 def test_a_drill_ends_as_it_went_and_is_told_in_prefect(
     here: Scene,
     artifacts: list[dict[str, Any]],
     monkeypatch: pytest.MonkeyPatch,
-    shortcomings: tuple[str, ...],
+    level: str,
     expected: tuple[str, str],
 ) -> None:
-    def drilled(playbook: str, seed: int, settings: Settings) -> Drilled:
-        assert settings.playbooks == here.file
-        took = timedelta(seconds=4.2)
-        return Drilled("inc-1", playbook, seed, Path("drills/1"), took, took, shortcomings)
+    def play(scenario: str, seed: int, settings: Settings) -> Assessment:
+        assert (scenario, seed, settings.playbooks) == ("crypto-mining", 7, here.file)
+        return of(level)
 
-    monkeypatch.setattr(deployed.drills, "drill", drilled)
+    monkeypatch.setattr(deployed, "play", play)
 
-    assert outcome(deployed.drill.fn("Tag_it", 7)) == expected
+    assert outcome(deployed.drill.fn("crypto-mining", 7)) == expected
     (artifact,) = artifacts
-    assert artifact["key"] == "drill-tag-it"
-    assert all(text in artifact["markdown"] for text in ("4.2 s", "inc-1", *shortcomings))
+    assert artifact["key"] == "drill-crypto-mining"
+    assert all(text in artifact["markdown"] for text in ("eni-1 is loose", level))
 
 
 def test_a_drill_that_cannot_begin_ends_with_a_sentence(
+    artifacts: list[dict[str, Any]], here: Scene
+) -> None:
+    name, message = outcome(deployed.drill.fn("crypto-minig"))
+
+    assert name == "Failed"
+    assert "crypto-mining" in message
+    assert artifacts == []
+
+
+def test_on_a_day_that_is_blacked_out_nothing_is_played(
     artifacts: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def drilled(*_: Any) -> Drilled:
-        raise InvalidInput("There is no playbook 'nope'.", advice="There are: tag-it.")
+    monkeypatch.setattr(deployed, "play", None)
 
-    monkeypatch.setattr(deployed.drills, "drill", drilled)
+    state = deployed.drill.fn("crypto-mining", blackout=["2000-01-01..2999-12-31"])
 
-    assert outcome(deployed.drill.fn("nope")) == (
-        "Failed",
-        "There is no playbook 'nope'. There are: tag-it.",
+    assert outcome(state) == (
+        "Completed",
+        "2000-01-01..2999-12-31 is blacked out: nothing was played.",
     )
-    assert artifacts == []
+
+
+def test_a_surprise_is_a_run_of_its_own_later_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(deployed, "play", None)
+    monkeypatch.setattr(
+        deployed, "run_deployment", lambda name, **more: asked.append({"name": name, **more})
+    )
+    ours = "6f5c4e0a-7b1f-4f0e-9d59-9a6b7f0f0c11"
+    monkeypatch.setattr(deployed.runtime.deployment, "id", ours, raising=False)
+
+    state = deployed.drill.fn("crypto-mining", window_minutes=240)
+
+    assert state.name == "Completed"
+    (later,) = asked
+    assert str(later["name"]) == ours
+    assert later["parameters"] == {"window_minutes": 0}
+    ahead = later["scheduled_time"] - datetime.now(UTC)
+    assert timedelta(minutes=-1) < ahead <= timedelta(hours=4)

@@ -300,3 +300,32 @@ def _renamed(event: bytes) -> bytes:
     """The event of a finding that GuardDuty doesn't have."""
     arn = json.loads(event)["detail"]["arn"]
     return changed(event, id="f" * 32, arn=arn.rsplit("/", 1)[0] + "/" + "f" * 32)
+
+
+def test_in_shadow_it_is_judged_once_and_archived_later_with_guardduty_s_own_word(
+    scene: Scene, guardduty: GuardDuty
+) -> None:
+    desk = Desk(scene, ROUTES.replace("mode: automatic", "mode: shadow"))
+    identity = guardduty.find()
+    [event] = guardduty.events()
+    assert desk.take(event).incidents == ()
+    assert desk.take(event).duplicates == 1
+    guardduty.find(Id=identity, archived=True)
+    [later] = guardduty.events()
+    desk.take(later)
+    assert desk.outcomes == ["shadowed", "resolved"]
+    assert desk.decided[-1].body["sure"] is True
+    assert "Would have carried out" in desk.decided[0].body["why"][-1]
+    assert desk.handed == []
+    assert desk.responder.incidents() == []
+    assert "CreateTags" not in scene.changes()
+
+
+def test_in_shadow_a_forged_finding_is_not_even_judged(scene: Scene, guardduty: GuardDuty) -> None:
+    desk = Desk(scene, ROUTES.replace("mode: automatic", "mode: shadow"))
+    event = guardduty.event()
+    other = json.loads(event)["detail"]["id"]
+    desk.take(event.replace(other.encode(), b"0" * len(other)))
+    assert desk.outcomes == ["unconfirmed"]
+    chains = [head.incident for head in desk.responder.journal.incidents("shd-")]
+    assert chains == []

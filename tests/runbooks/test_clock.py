@@ -38,7 +38,7 @@ def test_what_is_to_be_done_later_is_done_unless_it_is_called_off() -> None:
 
 
 def test_nothing_is_counted_and_nobody_is_told_of_skips() -> None:
-    with clock.working(), clock.resting(), clock.told_of_skips(lambda: None, clock.now()):
+    with clock.working(), clock.resting(), clock.waiting(lambda: None, None), clock.awaiting():
         assert clock.wait(threading.Event(), 0) is False
 
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from flows.gameday.aws.faults import Fault
 from flows.gameday.aws.server import SimulatedAws
-from runbooks import connections
 from runbooks.connections import (
     SESSION_LENGTH,
     AccountAccess,
@@ -293,13 +292,8 @@ def test_a_session_is_entered_anew_before_it_runs_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     simulated.client("ec2", OTHER, REGION)
-
-    class Later(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
-            return datetime.now(tz) + timedelta(minutes=minutes, seconds=15)
-
-    monkeypatch.setattr(connections, "datetime", Later)
+    later = datetime.now(UTC) + timedelta(minutes=minutes, seconds=15)
+    monkeypatch.setattr("runbooks.clock.now", lambda: later)
     simulated.client("ec2", OTHER, REGION)
 
     assert len(simulated_aws.calls.of("sts", "AssumeRole")) == entered

@@ -513,7 +513,7 @@ def test_a_route_that_leads_nowhere() -> None:
     assert problems(SMALL + routes) == [
         "17:42: 'severity' must be a comparison with GuardDuty's scale of 0 to 10, such as '>= 7'",
         "18:15: there is no playbook 'compromize'; did you mean 'compromise'?",
-        "19:11: 'mode' can't be auto; it is one of: automatic, propose",
+        "19:11: 'mode' can't be auto; it is one of: automatic, propose, shadow",
     ]
 
 

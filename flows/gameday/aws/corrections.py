@@ -47,6 +47,7 @@ from flows.gameday.aws import (
     s3_public_access,
     secrets_manager,
     securityhub,
+    simulated_time,
     snapshot_locks,
     snapshot_sharing,
     snapshots,
@@ -161,6 +162,7 @@ def apply() -> None:
     os.environ.update(_ENVIRONMENT)
     look_once()
     write_sooner()
+    simulated_time.correct()
     tell_of_services(_correct_loaded)
 
 

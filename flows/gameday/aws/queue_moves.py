@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
-from flows.gameday.aws import operations
+from flows.gameday.aws import operations, simulated_time
 
 
 def correct() -> None:
@@ -53,7 +52,7 @@ def _start(response: Any, asked: dict[str, Any]) -> Mapping[str, Any]:
         **({"DestinationArn": wanted} if wanted else {}),
         "ApproximateNumberOfMessagesMoved": moved,
         "ApproximateNumberOfMessagesToMove": moved,
-        "StartedTimestamp": int(time.time() * 1000),
+        "StartedTimestamp": int(simulated_time.now().timestamp() * 1000),
     }
     _tasks(backend).append(task)
     return {"TaskHandle": task["TaskHandle"]}

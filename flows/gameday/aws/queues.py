@@ -247,7 +247,7 @@ def _received(
     """What can be received now; dead letters are moved on the way."""
     policy = queue.redrive_policy or {}
     dead_letters = backend.queues.get(policy.get("deadLetterTargetArn", "").rsplit(":", 1)[-1])
-    oldest = (time.time() - queue.message_retention_period) * 1000
+    oldest = (simulated_time.now().timestamp() - queue.message_retention_period) * 1000
 
     def judge(message: Any, receipts: int) -> Verdict:
         if message.sent_timestamp <= oldest:
@@ -275,7 +275,9 @@ def _received(
         message = received.content
         message.approximate_receive_count += 1
         if message.approximate_first_receive_timestamp is None:
-            message.approximate_first_receive_timestamp = int(time.time() * 1000)
+            message.approximate_first_receive_timestamp = int(
+                simulated_time.now().timestamp() * 1000
+            )
     return given
 
 

@@ -10,6 +10,9 @@ from flows.gameday.worlds import account as form
 
 # "You can attach … up to 20 instances" in one call (AttachInstances).
 _ATTACHED_AT_ONCE = 20
+# "Up to 1000 resource IDs" (CreateTags, ResourceId).
+_TAGGED_AT_ONCE = 1000
+_EVERYTHING_OUT = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
 _DEFAULT = "default"
 SERVICES = ("ec2", "autoscaling", "elb", "elbv2", "iam", "kms")
 
@@ -20,6 +23,7 @@ class Construction:
     def __init__(self, world: form.AccountWorld, clients: Mapping[str, Any]) -> None:
         self.world = world
         self.ids: dict[str, str] = {}
+        self.tagged: dict[tuple[tuple[str, str], ...], list[str]] = {}
         self.clients = clients
         self.ec2 = clients["ec2"]
 
@@ -39,6 +43,7 @@ class Construction:
         self._scaling()
         self._targets()
         self._states()
+        self._tags()
         return self.ids
 
     def _id(self, kind: str, name: str) -> str:
@@ -48,8 +53,16 @@ class Construction:
         return [self._id(kind, name) for name in names]
 
     def _tag(self, identity: str, tags: Mapping[str, str]) -> None:
+        """At the end, together with everything that has the same tags."""
         if tags:
-            self.ec2.create_tags(Resources=[identity], Tags=_tags(tags))
+            self.tagged.setdefault(tuple(tags.items()), []).append(identity)
+
+    def _tags(self) -> None:
+        for tags, identities in self.tagged.items():
+            for first in range(0, len(identities), _TAGGED_AT_ONCE):
+                self.ec2.create_tags(
+                    Resources=identities[first : first + _TAGGED_AT_ONCE], Tags=_tags(dict(tags))
+                )
 
     # Networks
 
@@ -95,20 +108,31 @@ class Construction:
             vpc = self._id("vpcs", group.vpc)
             if group.name == _DEFAULT:
                 made = self._default_group(vpc)
+                self._no_rules(made)
             else:
                 made = self.ec2.create_security_group(
                     GroupName=group.name, Description=group.description, VpcId=vpc
                 )["GroupId"]
             self.ids[f"security_groups/{name}"] = made
             self._tag(made, group.tags)
-            self._no_rules(made)
         for name, group in self.world.security_groups.items():
-            for egress, direction in ((False, "ingress"), (True, "egress")):
-                rules = [self._permission(rule) for rule in group.rules if rule.egress is egress]
-                if rules:
-                    getattr(self.ec2, f"authorize_security_group_{direction}")(
-                        GroupId=self._id("security_groups", name), IpPermissions=rules
-                    )
+            self._rules(self._id("security_groups", name), group)
+
+    def _rules(self, identity: str, group: form.SecurityGroup) -> None:
+        entering = [self._permission(rule) for rule in group.rules if not rule.egress]
+        leaving = [self._permission(rule) for rule in group.rules if rule.egress]
+        if group.name != _DEFAULT:
+            # A new group lets everything out (CreateSecurityGroup).
+            if _EVERYTHING_OUT in leaving:
+                leaving.remove(_EVERYTHING_OUT)
+            else:
+                self.ec2.revoke_security_group_egress(
+                    GroupId=identity, IpPermissions=[_EVERYTHING_OUT]
+                )
+        if entering:
+            self.ec2.authorize_security_group_ingress(GroupId=identity, IpPermissions=entering)
+        if leaving:
+            self.ec2.authorize_security_group_egress(GroupId=identity, IpPermissions=leaving)
 
     def _default_group(self, vpc: str) -> str:
         wanted = {"vpc-id": vpc, "group-name": _DEFAULT}
@@ -117,7 +141,7 @@ class Construction:
         return str(group["GroupId"])
 
     def _no_rules(self, group: str) -> None:
-        """A new group lets everything out (CreateSecurityGroup), a default one also itself in."""
+        """A default group lets everything out and itself in ("Default security groups")."""
         only = [{"Name": "group-id", "Values": [group]}]
         rules = self.ec2.describe_security_group_rules(Filters=only)["SecurityGroupRules"]
         for egress, direction in ((False, "ingress"), (True, "egress")):
@@ -286,7 +310,6 @@ class Construction:
         for name, instance in self.world.instances.items():
             made = self._launch(instance)
             self.ids[f"instances/{name}"] = made["InstanceId"]
-            self._tag(made["InstanceId"], instance.tags)
             first = made["NetworkInterfaces"][0]["NetworkInterfaceId"]
             others = [
                 self._attach(made["InstanceId"], number, eni)
@@ -298,7 +321,12 @@ class Construction:
             ):
                 self.ids[f"interfaces/{name}/{number}"] = identity
                 self._finish(identity, eni)
-            self._volumes(name, made["InstanceId"], instance)
+            mapped = {
+                item["DeviceName"]: item["Ebs"]["VolumeId"] for item in made["BlockDeviceMappings"]
+            }
+            for volume in instance.volumes:
+                self.ids[f"volumes/{name}/{volume.device}"] = mapped[volume.device]
+                self._tag(mapped[volume.device], volume.tags)
 
     def _launch(self, instance: form.Instance) -> dict[str, Any]:
         primary = instance.interfaces[0]
@@ -309,6 +337,9 @@ class Construction:
             options["InstanceMarketOptions"] = {"MarketType": "spot"}
         if instance.volumes:
             options["BlockDeviceMappings"] = [self._device(item) for item in instance.volumes]
+        if instance.tags:
+            tags = {"ResourceType": "instance", "Tags": _tags(instance.tags)}
+            options["TagSpecifications"] = [tags]
         (made,) = self.ec2.run_instances(
             ImageId=self._id("images", instance.image),
             InstanceType=instance.type,
@@ -372,16 +403,6 @@ class Construction:
             address = self.ec2.allocate_address(Domain="vpc")["AllocationId"]
             self.ec2.associate_address(AllocationId=address, NetworkInterfaceId=identity)
         self._tag(identity, eni.tags)
-
-    def _volumes(self, name: str, identity: str, instance: form.Instance) -> None:
-        (found,) = self.ec2.describe_instances(InstanceIds=[identity])["Reservations"]
-        mapped = {
-            item["DeviceName"]: item["Ebs"]["VolumeId"]
-            for item in found["Instances"][0]["BlockDeviceMappings"]
-        }
-        for volume in instance.volumes:
-            self.ids[f"volumes/{name}/{volume.device}"] = mapped[volume.device]
-            self._tag(mapped[volume.device], volume.tags)
 
     def _states(self) -> None:
         for name, instance in self.world.instances.items():

@@ -33,6 +33,8 @@ def export(reader: Reader, region: str, *, around: str = "") -> Exported:
     ``around`` is an instance: what is read is its VPC and all that is in it. Without it, it is
     every VPC but default ones that nothing is in. Of IAM there are the roles of instance profiles
     that are in use, with their policies. User data is left out on purpose: it often has secrets.
+    What takes a call for every instance (protection against being terminated or stopped) is then
+    read of that instance alone: EC2 would throttle who needs it now.
     Raises InvalidInput where there is no such instance.
     """
     return _Export(reader, region, around).exported()
@@ -103,7 +105,7 @@ class _Export:
         here = [{"Name": "vpc-id", "Values": [vpc["VpcId"] for vpc in vpcs] or ["none"]}]
         attached = {
             side["VpcId"]
-            for gateway in _all(ec2, "describe_internet_gateways", "InternetGateways")
+            for gateway in all_of(ec2, "describe_internet_gateways", "InternetGateways")
             for side in gateway["Attachments"]
         }
         self.parts["vpcs"] = {
@@ -141,16 +143,18 @@ class _Export:
         self._acls(ec2, here)
 
     def _vpcs(self, ec2: Any) -> list[Any]:
-        vpcs = _all(ec2, "describe_vpcs", "Vpcs")
-        used = {eni["VpcId"] for eni in _all(ec2, "describe_network_interfaces", _ENIS)}
+        vpcs = all_of(ec2, "describe_vpcs", "Vpcs")
         if not self.around:
+            used = {eni["VpcId"] for eni in all_of(ec2, "describe_network_interfaces", _ENIS)}
             return [vpc for vpc in vpcs if not vpc.get("IsDefault") or vpc["VpcId"] in used]
-        found = [
-            instance for instance in _instances(ec2, []) if instance["InstanceId"] == self.around
-        ]
+        # By a filter: an id that is unknown is no error then.
+        found = _instances(ec2, [{"Name": "instance-id", "Values": [self.around]}])
         if not found:
             raise InvalidInput(f"There is no instance {self.around} in {self.region}.")
-        return [vpc for vpc in vpcs if vpc["VpcId"] == found[0].get("VpcId")]
+        if found[0]["State"]["Name"] not in _THERE or not found[0].get("VpcId"):
+            state = found[0]["State"]["Name"]
+            raise InvalidInput(f"{self.around} is {state}: there is nothing around it to read.")
+        return [vpc for vpc in vpcs if vpc["VpcId"] == found[0]["VpcId"]]
 
     def _subnets(self, ec2: Any, here: list[Any]) -> None:
         self.parts["subnets"] = {
@@ -163,7 +167,7 @@ class _Export:
             )
             for name, subnet in self.keep(
                 "subnets",
-                _all(ec2, "describe_subnets", "Subnets", Filters=here),
+                all_of(ec2, "describe_subnets", "Subnets", Filters=here),
                 identity=lambda subnet: str(subnet["SubnetId"]),
                 order=lambda subnet: [self.names[subnet["VpcId"]], _place(subnet["CidrBlock"])],
                 name=_name,
@@ -174,7 +178,7 @@ class _Export:
     def _nat_gateways(self, ec2: Any) -> None:
         there = [
             gateway
-            for gateway in _all(ec2, "describe_nat_gateways", "NatGateways")
+            for gateway in all_of(ec2, "describe_nat_gateways", "NatGateways")
             if gateway["SubnetId"] in self.names and gateway["State"] in ("pending", "available")
         ]
         self.parts["nat_gateways"] = {
@@ -192,7 +196,7 @@ class _Export:
     def _prefix_lists(self, ec2: Any) -> None:
         own = [
             item
-            for item in _all(ec2, "describe_managed_prefix_lists", "PrefixLists")
+            for item in all_of(ec2, "describe_managed_prefix_lists", "PrefixLists")
             if item.get("OwnerId") != "AWS"
         ]
         self.parts["prefix_lists"] = {
@@ -201,7 +205,7 @@ class _Export:
                 entries=tuple(
                     sorted(
                         entry["Cidr"]
-                        for entry in _all(
+                        for entry in all_of(
                             ec2,
                             "get_managed_prefix_list_entries",
                             "Entries",
@@ -224,7 +228,7 @@ class _Export:
     def _groups(self, ec2: Any, here: list[Any]) -> None:
         named = self.keep(
             "security_groups",
-            _all(ec2, "describe_security_groups", "SecurityGroups", Filters=here),
+            all_of(ec2, "describe_security_groups", "SecurityGroups", Filters=here),
             identity=lambda group: str(group["GroupId"]),
             order=lambda group: [group["GroupName"], self.names[group["VpcId"]]],
             name=lambda group: str(group["GroupName"]),
@@ -285,7 +289,7 @@ class _Export:
             )
             for name, acl in self.keep(
                 "network_acls",
-                _all(ec2, "describe_network_acls", "NetworkAcls", Filters=here),
+                all_of(ec2, "describe_network_acls", "NetworkAcls", Filters=here),
                 identity=lambda acl: str(acl["NetworkAclId"]),
                 order=lambda acl: [
                     self.names[acl["VpcId"]],
@@ -303,7 +307,7 @@ class _Export:
         ec2 = self.reader("ec2")
         tables = [
             table
-            for table in _all(ec2, "describe_route_tables", "RouteTables")
+            for table in all_of(ec2, "describe_route_tables", "RouteTables")
             if table["VpcId"] in self.names
         ]
 
@@ -365,7 +369,7 @@ class _Export:
     def _endpoints(self, ec2: Any) -> None:
         there = [
             item
-            for item in _all(ec2, "describe_vpc_endpoints", "VpcEndpoints")
+            for item in all_of(ec2, "describe_vpc_endpoints", "VpcEndpoints")
             if item["VpcId"] in self.names
         ]
         supported = [item for item in there if item["VpcEndpointType"] in ("Interface", "Gateway")]
@@ -407,9 +411,7 @@ class _Export:
         vpcs = [self.ids[f"vpcs/{name}"] for name in self.parts["vpcs"]]
         here = [{"Name": "vpc-id", "Values": vpcs or ["none"]}]
         there = [
-            instance
-            for instance in _instances(ec2, here)
-            if instance["State"]["Name"] in ("pending", "running", "stopping", "stopped")
+            instance for instance in _instances(ec2, here) if instance["State"]["Name"] in _THERE
         ]
         named = self.keep(
             "instances",
@@ -424,15 +426,28 @@ class _Export:
         )
         self._images(ec2, [(item["ImageId"], item.get("RootDeviceName", "")) for item in there])
         volumes: dict[str, list[Any]] = {}
-        for volume in _all(ec2, "describe_volumes", "Volumes"):
+        for volume in all_of(ec2, "describe_volumes", "Volumes"):
             for attachment in volume["Attachments"]:
                 volumes.setdefault(attachment.get("InstanceId", ""), []).append(volume)
         known = [volume for item in there for volume in volumes.get(item["InstanceId"], [])]
         self._keys(known)
+        enis: dict[str, list[Any]] = {}
+        for eni in all_of(ec2, "describe_network_interfaces", _ENIS, Filters=here):
+            enis.setdefault(eni.get("Attachment", {}).get("InstanceId", ""), []).append(eni)
         self.parts["instances"] = {
-            name: self._instance(ec2, instance, volumes.get(instance["InstanceId"], []))
+            name: self._instance(
+                ec2,
+                instance,
+                enis.get(instance["InstanceId"], []),
+                volumes.get(instance["InstanceId"], []),
+            )
             for name, instance in named
         }
+        if self.around and len(named) > 1:
+            self.left_out.append(
+                f"of all instances but {self.around}: whether they are protected against being "
+                "terminated or stopped, and what their shutdown does"
+            )
 
     def _images(self, ec2: Any, used: list[tuple[str, str]]) -> None:
         devices = {image: device or "/dev/sda1" for image, device in used}
@@ -477,17 +492,21 @@ class _Export:
             )
         }
 
-    def _instance(self, ec2: Any, instance: Any, volumes: list[Any]) -> form.Instance:
+    def _instance(
+        self, ec2: Any, instance: Any, interfaces: list[Any], volumes: list[Any]
+    ) -> form.Instance:
         identity, root = instance["InstanceId"], instance.get("RootDeviceName")
 
         def attribute(name: str) -> Any:
+            if self.around not in ("", identity):
+                return None
             answer = ec2.describe_instance_attribute(InstanceId=identity, Attribute=name)
             return answer[name[0].upper() + name[1:]].get("Value")
 
         options = instance.get("MetadataOptions", {})
         profile = instance.get("IamInstanceProfile", {}).get("Arn", "").rpartition("/")[2]
         enis = sorted(
-            (eni for eni in _enis_of(ec2, identity) if not eni.get("RequesterManaged")),
+            (eni for eni in interfaces if not eni.get("RequesterManaged")),
             key=lambda eni: eni["Attachment"]["DeviceIndex"],
         )
         attached = sorted(
@@ -545,10 +564,9 @@ class _Export:
     def _role(self, iam: Any, name: str) -> form.Role:
         role = iam.get_role(RoleName=name)["Role"]
         self.ids[f"roles/{name}"] = role["Arn"]
-        inline = _all(iam, "list_role_policies", "PolicyNames", RoleName=name)
-        attached = _all(iam, "list_attached_role_policies", "AttachedPolicies", RoleName=name)
+        inline = all_of(iam, "list_role_policies", "PolicyNames", RoleName=name)
+        attached = all_of(iam, "list_attached_role_policies", "AttachedPolicies", RoleName=name)
         boundary = role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn")
-        tags = _all(iam, "list_role_tags", "Tags", RoleName=name)
         return form.Role(
             path=role["Path"],
             trust=role["AssumeRolePolicyDocument"],
@@ -558,12 +576,14 @@ class _Export:
             },
             policies=tuple(sorted(self._policy(iam, item["PolicyArn"]) for item in attached)),
             boundary=self._policy(iam, boundary) if boundary else None,
-            tags=_tags({"Tags": tags}),
+            tags=_tags(role),
         )
 
     def _policy(self, iam: Any, arn: str) -> str:
+        if arn in self.names:
+            return self.names[arn]
         policy = iam.get_policy(PolicyArn=arn)["Policy"]
-        name = str(policy["PolicyName"])
+        name = self.names[arn] = str(policy["PolicyName"])
         version = iam.get_policy_version(PolicyArn=arn, VersionId=policy["DefaultVersionId"])
         # AWS's own may have a path (/service-role/) of which the account's can have the like.
         self.parts["policies"][name] = form.Policy(
@@ -578,7 +598,7 @@ class _Export:
         elbv2 = self.reader("elbv2")
         groups = [
             item
-            for item in _all(elbv2, "describe_target_groups", "TargetGroups")
+            for item in all_of(elbv2, "describe_target_groups", "TargetGroups")
             if item.get("VpcId") in self.names
         ]
         kept = [item for item in groups if item["TargetType"] in ("instance", "ip")]
@@ -597,7 +617,7 @@ class _Export:
         }
         there = [
             item
-            for item in _all(elbv2, "describe_load_balancers", "LoadBalancers")
+            for item in all_of(elbv2, "describe_load_balancers", "LoadBalancers")
             if item.get("VpcId") in self.names
         ]
         balancers = [item for item in there if item["Type"] in ("application", "network")]
@@ -645,7 +665,7 @@ class _Export:
 
     def _listeners(self, elbv2: Any, balancer: str) -> tuple[form.Listener, ...]:
         found = []
-        for item in _all(elbv2, "describe_listeners", "Listeners", LoadBalancerArn=balancer):
+        for item in all_of(elbv2, "describe_listeners", "Listeners", LoadBalancerArn=balancer):
             arns = [action.get("TargetGroupArn") for action in item["DefaultActions"]]
             if len(arns) == 1 and arns[0] in self.names:
                 found.append(
@@ -663,7 +683,7 @@ class _Export:
         elb = self.reader("elb")
         there = [
             item
-            for item in _all(elb, "describe_load_balancers", "LoadBalancerDescriptions")
+            for item in all_of(elb, "describe_load_balancers", "LoadBalancerDescriptions")
             if item.get("VPCId") in self.names
         ]
         self.parts["classic_balancers"] = {
@@ -695,7 +715,7 @@ class _Export:
         self.parts["launch_templates"] = {}
         found: dict[str, form.AutoScalingGroup] = {}
         self.parts["scaling_groups"] = found
-        for group in _all(autoscaling, "describe_auto_scaling_groups", "AutoScalingGroups"):
+        for group in all_of(autoscaling, "describe_auto_scaling_groups", "AutoScalingGroups"):
             subnets = [item for item in group.get("VPCZoneIdentifier", "").split(",") if item]
             if not self.known(subnets):
                 continue
@@ -776,10 +796,12 @@ class _Export:
 
 
 _ENIS = "NetworkInterfaces"
+_THERE = ("pending", "running", "stopping", "stopped")
 _TARGETS = "TargetGroupName"
 
 
-def _all(client: Any, operation: str, member: str, **parameters: Any) -> list[Any]:
+def all_of(client: Any, operation: str, member: str, **parameters: Any) -> list[Any]:
+    """All items of an answer, of all its pages."""
     if client.can_paginate(operation):
         pages = client.get_paginator(operation).paginate(**parameters)
         return [item for page in pages for item in page[member]]
@@ -787,13 +809,8 @@ def _all(client: Any, operation: str, member: str, **parameters: Any) -> list[An
 
 
 def _instances(ec2: Any, filters: list[Any]) -> list[Any]:
-    found = _all(ec2, "describe_instances", "Reservations", Filters=filters)
+    found = all_of(ec2, "describe_instances", "Reservations", Filters=filters)
     return [instance for reservation in found for instance in reservation["Instances"]]
-
-
-def _enis_of(ec2: Any, instance: str) -> list[Any]:
-    only = [{"Name": "attachment.instance-id", "Values": [instance]}]
-    return _all(ec2, "describe_network_interfaces", _ENIS, Filters=only)
 
 
 def _volume(names: Mapping[str, str], volume: Any, instance: str) -> form.WorldVolume:

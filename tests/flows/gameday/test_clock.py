@@ -9,10 +9,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows import execution
+from flows.conductor import Asked, Conductor
 from flows.gameday.clock import SkippingClock
+from flows.settings import Settings
 from runbooks import clock
-from tests.flows.people import CAROL
+from runbooks.loader import load
+from tests.flows.people import ALICE, CAROL, REQUESTER
 from tests.flows.scene import Scene, until
 
 START = datetime(2026, 3, 2, 3, 0, tzinfo=UTC)
@@ -107,12 +109,120 @@ def test_it_does_not_go_back(skipping: SkippingClock) -> None:
         skipping.skip_to(START - timedelta(hours=1))
 
 
+def test_whose_time_has_come_is_waited_for_until_they_get_to_run(skipping: SkippingClock) -> None:
+    """A skip wakes a thread, which on a busy machine may run only much later."""
+    going, woken = threading.Event(), threading.Event()
+
+    class Late(threading.Event):
+        def is_set(self) -> bool:
+            if going.is_set() and threading.current_thread() is thread:
+                time.sleep(0.3)
+            return super().is_set()
+
+    def sleep() -> None:
+        with clock.working():
+            clock.wait(Late(), 60)
+            woken.set()
+
+    thread = began(threading.Thread(target=sleep, daemon=True))
+    until(lambda: skipping.next_wake())
+    assert skipping.at_rest(SOON)
+    going.set()
+    skipping.skip_to(START + timedelta(minutes=2))
+    assert skipping.at_rest(SOON)
+    assert woken.is_set()
+
+
+def test_what_waits_in_a_loop_is_woken_by_a_skip_and_when_its_time_comes(
+    skipping: SkippingClock,
+) -> None:
+    told: list[datetime] = []
+    with clock.waiting(lambda: told.append(clock.now()), clock.now() + timedelta(hours=1)) as wake:
+        skipping.skip_to(START + timedelta(minutes=5))
+        assert len(told) == 1
+        assert not skipping.at_rest(0.2), "what was woken is at work until it has been left"
+        wake()
+        assert len(told) == 1
+    assert skipping.at_rest(SOON)
+    due = clock.now() + timedelta(seconds=0.1)
+    with clock.waiting(lambda: told.append(clock.now()), due):
+        assert skipping.next_wake() == due
+        time.sleep(0.15)
+        assert not skipping.at_rest(0.2)
+        assert len(told) == 2
+    assert skipping.next_wake() is None
+
+
+def test_the_simulated_aws_is_told_first() -> None:
+    """Who wakes and asks AWS finds done there what would have been done by then."""
+    ahead: list[float] = []
+    seen: list[int] = []
+
+    def sleep() -> None:
+        clock.wait(threading.Event(), 60)
+        seen.append(len(ahead))
+
+    with SkippingClock(START, ahead.append) as skipping:
+        thread = began(threading.Thread(target=sleep, daemon=True))
+        until(lambda: skipping.next_wake())
+        skipping.skip_to(START + timedelta(minutes=2))
+        thread.join(SOON)
+        assert seen == [2]
+        assert 60 < ahead[1] - ahead[0] <= 120
+        assert ahead[1] == skipping.ahead
+    assert abs(clock.now() - datetime.now(UTC)) < timedelta(seconds=5)
+
+
+def test_a_decision_is_written_down_at_the_moment_at_which_it_is_made(scene: Scene) -> None:
+    """A conductor waits at a gate as it does in production, but for the time that it takes."""
+    scene.write(
+        "- approve: {id: contain, by: oncall, within: 15m}\n"
+        '- {step: ec2.tag, id: one, with: {tags: {one: "1"}}}'
+    )
+    settings = Settings(
+        home=scene.home, playbooks=scene.file, simulate=scene.aws.url, region=scene.world.region
+    )
+    responder = scene.responder()
+    conductor = Conductor(settings, load(scene.file), responder.journal, prefect=False)
+    with SkippingClock(START, scene.aws.set_ahead) as skipping:
+        incident = conductor.start(Asked("tag-it", scene.world.victim), REQUESTER).result(SOON)
+        assert incident.startswith("inc-20260302-")
+        assert skipping.at_rest(SOON)
+        assert skipping.next_wake() == responder.gates(responder.incident(incident))[0].expires_at
+        skipping.skip_to(START + timedelta(minutes=3))
+        responder.decide(incident, "contain", ALICE, "approve")
+        assert skipping.at_rest(SOON)
+        assert not conductor.carries(incident)
+    assert conductor.stop(timedelta(seconds=SOON)) == []
+    records = {record.kind: record for record in responder.journal.records(incident)}
+    decided = records["gate.decided"]
+    assert timedelta(0) <= decided.at - START - timedelta(minutes=3) < timedelta(seconds=3)
+    assert 170 < decided.body["latency_seconds"] < 183
+    assert records["incident.closed"].body["status"] == "contained"
+
+
+def test_an_abort_ends_a_wait_before_any_time_is_skipped(scene: Scene) -> None:
+    """As it does in production, where the gate's deadline is minutes away."""
+    scene.write("- approve: {id: contain, by: oncall, within: 15m}\n- {step: ec2.snapshot}")
+    settings = Settings(
+        home=scene.home, playbooks=scene.file, simulate=scene.aws.url, region=scene.world.region
+    )
+    responder = scene.responder()
+    conductor = Conductor(settings, load(scene.file), responder.journal, prefect=False)
+    with SkippingClock(START, scene.aws.set_ahead) as skipping:
+        incident = conductor.start(Asked("tag-it", scene.world.victim), REQUESTER).result(SOON)
+        assert skipping.at_rest(SOON)
+        responder.abort(incident, ALICE, "a false alarm")
+        assert skipping.at_rest(SOON)
+        assert not conductor.carries(incident)
+        assert responder.incident(incident).status == "aborted"
+    assert conductor.stop(timedelta(seconds=SOON)) == []
+
+
 def test_a_gate_expires_and_is_escalated_and_snapshots_complete_without_anybody_waiting(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
+    scene: Scene,
 ) -> None:
     """The times in the journal are those that it would have taken; it takes a few seconds."""
-    # As it is: whoever looks all the time is never at rest.
-    monkeypatch.setattr(execution, "_POLL", 0.5)
     scene.aws.configure(snapshot_seconds=2400)
     scene.write(
         "- step: ec2.snapshot\n"

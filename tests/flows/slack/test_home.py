@@ -43,13 +43,16 @@ def view(
     away: Away = NOBODY_AWAY,
     others: int = 0,
     freeze: Freeze | None = None,
+    shadow: bool = False,
 ) -> Block:
     told = Told(RECORDS[:upto], PLAYBOOKS, NOW, away)
     groups = groups_of(identity, PLAYBOOKS.approvers)
     open_ = [task for task in told.incident.manual if task.done is None and task.by in groups]
     number = 0 if told.is_over else len(open_) * (1 + others)
     tasks = Tasks(number, [(told, task) for task in open_][:number])
-    made = home(identity, [told] * (1 + others), PLAYBOOKS, BUDGETS, away, tasks, freeze)
+    made = home(
+        identity, [told] * (1 + others), PLAYBOOKS, BUDGETS, away, tasks, freeze, shadow=shadow
+    )
     check_view(made)
     return made
 
@@ -168,3 +171,10 @@ def test_what_is_due_first_stands_first() -> None:
     incidents = [Told(story, PLAYBOOKS, NOW) for story in (RECORDS[:ASKED], late)]
     said = shown(home(ANA, incidents, PLAYBOOKS, BUDGETS, {}))
     assert said.index("*3 min left*") < said.index("*55 min left*")
+
+
+def test_in_shadow_it_says_so_above_all_else() -> None:
+    said = shown(view(ANA, ASKED, shadow=True))
+    assert said.index("SHADOW") < said.index("Waiting for you")
+    assert "Nothing is opened or changed" in said
+    assert "SHADOW" not in shown(view(ANA, ASKED))

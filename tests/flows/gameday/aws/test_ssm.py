@@ -246,21 +246,12 @@ def test_a_command_that_runs_can_be_cancelled_and_one_that_ended_stays(
 
 
 def test_an_undelivered_command_times_out(
-    ssm: Any, simulated_aws: SimulatedAws, victim: str, monkeypatch: pytest.MonkeyPatch
+    ssm: Any, simulated_aws: SimulatedAws, victim: str
 ) -> None:
     simulated_aws.set_ping_status(victim, "ConnectionLost")
     command = _send(ssm, victim, TimeoutSeconds=30)
 
-    from datetime import UTC, datetime, timedelta
-
-    from flows.gameday.aws import ssm_commands as simulated
-
-    class Later(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> Any:
-            return datetime.now(UTC) + timedelta(seconds=31)
-
-    monkeypatch.setattr(simulated, "datetime", Later)
+    simulated_aws.set_ahead(31)
     run = ssm.get_command_invocation(CommandId=command, InstanceId=victim)
 
     assert (run["Status"], run["StatusDetails"]) == ("TimedOut", "DeliveryTimedOut")

@@ -1,0 +1,181 @@
+"""``clampdown gameday``: rehearse playbooks, see how it went, and how it went before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.options import (
+    FAILED,
+    AsJson,
+    PlaybooksFile,
+    load_playbooks,
+    print_json,
+    say,
+    settings_of,
+)
+from runbooks.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from flows.gameday.assessment import Assessment
+    from flows.gameday.scenario import Scenario
+
+app = typer.Typer(
+    help="Rehearse playbooks in a simulation, with faults, and see how it went.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+_MOST_SEEDS = 2**31
+Html = Annotated[
+    Path | None,
+    typer.Option("--html", metavar="FILE", help="Write the report as one HTML file."),
+]
+JUnit = Annotated[
+    Path | None,
+    typer.Option("--junit", metavar="FILE", help="Write objectives as JUnit XML, for CI."),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", min=0, help="What chance follows from: the same seed, the same drill."),
+]
+
+
+@app.command("list")
+def list_scenarios(playbooks: PlaybooksFile = None, as_json: AsJson = False) -> None:
+    """List the scenarios that ship, and how each went when it was last drilled."""
+    from flows.gameday.scenario_file import load_scenario, shipped
+    from flows.gameday.score.trend import pasts
+
+    known = pasts(settings_of(playbooks).home)
+    rows = []
+    for name in shipped():
+        scenario = load_scenario(name)
+        of_it = [past for past in known if past.scenario == name]
+        rows.append(
+            {
+                "name": name,
+                "title": scenario.title,
+                "playbook": scenario.playbook,
+                "lasts_seconds": scenario.lasts.total_seconds(),
+                "objectives": len(scenario.objectives),
+                "drills": len(of_it),
+                "last": of_it[-1].at.isoformat() if of_it else None,
+                "passed": of_it[-1].passed if of_it else None,
+                "score": of_it[-1].score if of_it else None,
+            }
+        )
+    if as_json:
+        print_json({"scenarios": rows})
+        return
+    from flows.console.terminal import console, table
+
+    view = table("SCENARIO", "TITLE", "OBJECTIVES", "LAST DRILL", "SCORE")
+    for row in rows:
+        last = str(row["last"])[:10] if row["last"] else "never"
+        score = "" if row["score"] is None else f"{row['score']:.0f}"
+        view.add_row(str(row["name"]), str(row["title"]), str(row["objectives"]), last, score)
+    console().print(view)
+
+
+@app.command()
+def run(
+    scenario: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="SCENARIO...", help="Names of `gameday list`, or scenario files."),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All scenarios that ship.")] = False,
+    seed: Seed = None,
+    html: Html = None,
+    junit: JUnit = None,
+    playbooks: PlaybooksFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Play scenarios in a simulated AWS, with stand-ins for people, on a clock that skips waiting.
+
+    Nothing real is reached. Ends with 1 where an objective is missed.
+    """
+    import secrets
+
+    from flows.gameday.archive import assessed_drill
+    from flows.gameday.run import run_all
+
+    settings = settings_of(playbooks)
+    load_playbooks(settings)
+    chosen = _chosen(scenario or [], every)
+    drawn = secrets.randbelow(_MOST_SEEDS) if seed is None else seed
+    homes = run_all(chosen, playbooks=settings.playbooks, home=settings.home, seed=drawn, told=say)
+    assessed = [assessed_drill(home, settings) for home in homes]
+    _write(assessed, html, junit)
+    _show(assessed, as_json)
+    if not all(assessment.passed for assessment in assessed):
+        names = " ".join(item.scenario for item in assessed if not item.passed)
+        say(f"Seed {drawn}. The same again: clampdown gameday run {names} --seed {drawn}")
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def report(
+    drill: Annotated[
+        str | None, typer.Argument(metavar="DRILL", help="The newest one without.")
+    ] = None,
+    html: Html = None,
+    junit: JUnit = None,
+    playbooks: PlaybooksFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how a drill went: what was met and missed, what took how long, and what to learn."""
+    from flows.gameday.archive import assessed_drill, home_of
+
+    settings = settings_of(playbooks)
+    assessed = [assessed_drill(home_of(drill, settings), settings)]
+    _write(assessed, html, junit)
+    _show(assessed, as_json)
+
+
+def _chosen(names: Sequence[str], every: bool) -> dict[str, Scenario]:
+    from flows.gameday.scenario_file import load_scenario, read_scenario, shipped
+
+    if not names and not every:
+        raise InvalidInput(
+            "Which scenario?", advice="Name some of `clampdown gameday list`, or give --all."
+        )
+    chosen: dict[str, Scenario] = {name: load_scenario(name) for name in shipped() if every}
+    for name in names:
+        path = Path(name)
+        if path.suffix in {".yaml", ".yml"}:
+            chosen[path.stem] = read_scenario(path)
+        else:
+            chosen[name] = load_scenario(name)
+    return chosen
+
+
+def _write(assessed: Sequence[Assessment], html: Path | None, junit: Path | None) -> None:
+    if html is not None:
+        if len(assessed) != 1:
+            raise InvalidInput("--html is for one scenario at a time; reports of the others exist.")
+        from flows.gameday.report import html as page
+
+        html.write_text(page(assessed[0]), encoding="utf-8")
+        say(f"The report is {html}.")
+    if junit is not None:
+        from flows.gameday.report import junit as suites
+
+        junit.write_text(suites(assessed), encoding="utf-8")
+
+
+def _show(assessed: Sequence[Assessment], as_json: bool) -> None:
+    from flows.gameday.report import summary, to_json
+
+    if as_json:
+        documents: list[dict[str, Any]] = [to_json(assessment) for assessment in assessed]
+        print_json(documents[0] if len(documents) == 1 else {"drills": documents})
+        return
+    from flows.console.terminal import console
+
+    view = console()
+    for assessment in assessed:
+        summary(assessment, view)

@@ -1,0 +1,64 @@
+"""The installation's playbooks as a drill plays them: with other people, in a simulated account."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flows.gameday.scenario import Person
+from runbooks.playbook import (
+    Account,
+    Approve,
+    ApproverGroup,
+    Entry,
+    Playbook,
+    Playbooks,
+    Route,
+)
+
+
+def rehearsed(
+    playbooks: Playbooks, people: Mapping[str, Person], account: str, region: str
+) -> Playbooks:
+    """The same playbooks, guardrails, budgets and routes.
+
+    In the place of the accounts is the simulated one; who decides is whom the scenario has. A group
+    in which the scenario has nobody can decide nothing, as one that is away. Nobody is asked for a
+    second proof, and nothing is told in Slack.
+    """
+    groups = {*playbooks.approvers, *(group for who in people.values() for group in who.groups)}
+    return playbooks.model_copy(
+        update={
+            "accounts": {
+                account: Account(name="drill", environment="production", regions=(region,))
+            },
+            "approvers": {group: ApproverGroup(local_users=_of(people, group)) for group in groups},
+            "playbooks": {
+                name: _without_step_up(playbook) for name, playbook in playbooks.playbooks.items()
+            },
+            "routes": tuple(_in(account, route) for route in playbooks.routes),
+            "slack": None,
+        }
+    )
+
+
+def _of(people: Mapping[str, Person], group: str) -> tuple[str, ...]:
+    return tuple(name for name, person in people.items() if group in person.groups)
+
+
+def _in(account: str, route: Route) -> Route:
+    """A route of some accounts is the simulated account's."""
+    if not route.match.account:
+        return route
+    match = route.match.model_copy(update={"account": (account,)})
+    return route.model_copy(update={"match": match})
+
+
+def _without_step_up(playbook: Playbook) -> Playbook:
+    """Nobody has an authenticator for those who stand in."""
+    return playbook.model_copy(update={"steps": tuple(_asking_once(e) for e in playbook.steps)})
+
+
+def _asking_once(entry: Entry) -> Entry:
+    if not isinstance(entry, Approve):
+        return entry
+    return entry.model_copy(update={"approve": entry.approve.model_copy(update={"step_up": None})})

@@ -1,0 +1,1 @@
+"""Shadow, held against what people did: would it have contained it, wrongly, and how much sooner?"""

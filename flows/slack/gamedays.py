@@ -1,0 +1,131 @@
+"""Game days from Slack: which there are, running one, and how it went. All of it says DRILL.
+
+A drill that is run from here is played in a simulated AWS of its own with stand-ins for people, on
+the machine of this process; nothing of the live side is touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Sequence
+
+from slack_sdk.web.async_client import AsyncWebClient
+
+from flows.gameday.archive import assessed_drill, home_of, play
+from flows.gameday.assessment import Assessment
+from flows.gameday.report import html
+from flows.gameday.run import require_playable
+from flows.gameday.scenario_file import load_scenario, shipped
+from flows.gameday.score import pasts
+from flows.settings import Settings
+from flows.slack.failures import FAILURES, reason
+from flows.slack.text import code, safe, span
+from runbooks.errors import Refused
+
+_MOST_LINES = 15
+_SEEDS = 2**31
+_LOG = logging.getLogger(__name__)
+
+
+class GameDays:
+    """Plays scenarios for people in Slack, one at a time."""
+
+    def __init__(self, client: AsyncWebClient, settings: Settings) -> None:
+        self._client = client
+        self._settings = settings
+        self._playing = ""
+
+    async def listed(self) -> str:
+        """The scenarios, a line each, with how they went last."""
+        known = await asyncio.to_thread(pasts, self._settings.home)
+        last = {past.scenario: past for past in known}
+        lines = []
+        for name in shipped():
+            went = last.get(name)
+            how = f"{went.at:%Y-%m-%d}: {went.score:.0f} of 100" if went else "never drilled"
+            lines.append(f"{code(name, 60)} {safe(load_scenario(name).title, 120)} ({how})")
+        return "\n".join(lines)
+
+    async def run(self, name: str, channel: str, asker: str) -> None:
+        """Play a scenario; that it begins, and how it went, is posted in the channel.
+
+        Raises InvalidInput where there is no such scenario, Refused while another one is played.
+        """
+        if self._playing:
+            raise Refused(f"{self._playing} is being played already. Nothing was started.")
+        self._playing = name
+        try:
+            seed = secrets.randbelow(_SEEDS)
+            await announced(self._client, channel, name, seed, self._settings, asker)
+        finally:
+            self._playing = ""
+
+    async def report(self, channel: str, drill: str = "") -> None:
+        """Post how a drill went, with the whole report as a file. Raises InvalidInput."""
+        home = await asyncio.to_thread(home_of, drill or None, self._settings)
+        assessed = await asyncio.to_thread(assessed_drill, home, self._settings)
+        await _report(self._client, channel, assessed)
+
+
+async def announced(
+    client: AsyncWebClient,
+    channel: str,
+    name: str,
+    seed: int,
+    settings: Settings,
+    asker: str = "The schedule",
+) -> Assessment:
+    """Play a scenario, and have the channel told that it begins and how it went.
+
+    A Slack that takes no message keeps no drill from being played. Raises what :func:`play` raises.
+    """
+    scenario = load_scenario(name)
+    require_playable(scenario, settings.playbooks)
+    text = (
+        f":mega: *DRILL* {asker} plays {code(name, 60)}: {safe(scenario.title, 120)}. In a simulated "
+        "AWS, with stand-ins: nobody has to do anything, and nothing real is touched."
+    )
+    try:
+        await client.chat_postMessage(channel=channel, text=text, unfurl_links=False)
+    except FAILURES as error:
+        _LOG.warning("Slack was not told of the drill %s: %s", name, reason(error))
+    assessed = await asyncio.to_thread(play, name, seed, settings)
+    try:
+        await _report(client, channel, assessed)
+    except FAILURES as error:
+        _LOG.warning("Slack was not told how %s went: %s", assessed.drill, reason(error))
+    return assessed
+
+
+async def _report(client: AsyncWebClient, channel: str, assessed: Assessment) -> None:
+    page = await asyncio.to_thread(html, assessed)
+    await client.files_upload_v2(
+        channel=channel,
+        content=page,
+        filename=f"{assessed.drill}.html",
+        title=f"DRILL report: {assessed.title}",
+        initial_comment=_told(assessed),
+    )
+
+
+def _told(assessed: Assessment) -> str:
+    mark = ":white_check_mark:" if assessed.passed else ":x:"
+    head = (
+        f"{mark} *DRILL* {code(assessed.scenario, 60)} "
+        f"{'passed' if assessed.passed else 'fell short'}: {assessed.score:.0f} of 100."
+    )
+    missed = [verdict for verdict in assessed.verdicts if verdict.level in ("missed", "partly")]
+    lines = [f"• {safe(verdict.title, 120)}: {safe(verdict.reason, 200)}" for verdict in missed]
+    if assessed.people_share is not None:
+        lines.append(
+            f"{assessed.people_share:.0%} of the time until containment was waiting for people."
+        )
+    lines.extend(f"→ {safe(lesson.text, 200)}" for lesson in assessed.lessons[:3])
+    lines.append(f"Seed {assessed.seed}, {span(assessed.lasted)} of simulated time.")
+    return "\n".join(_some([head, *lines]))
+
+
+def _some(lines: Sequence[str]) -> Sequence[str]:
+    return [*lines[:_MOST_LINES], "…"] if len(lines) > _MOST_LINES else lines
