@@ -655,6 +655,63 @@ def doctor(
         raise typer.Exit(FAILED)
 
 
+@gameday_app.command("live")
+def drill_live(
+    playbook: Annotated[str, typer.Argument()],
+    target: Annotated[
+        str, typer.Option("--target", help="An instance that is tagged clampdown:drill=true.")
+    ],
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave it contained, instead of taking it all back.")
+    ] = False,
+    create_sample_findings: Annotated[
+        bool,
+        typer.Option("--create-sample-findings", help="Have GuardDuty itself make the finding."),
+    ] = False,
+    without_prefect: WithoutPrefect = False,
+    playbooks: PlaybooksFile = None,
+    region: Region = None,
+    as_json: AsJson = False,
+) -> None:
+    """Drill in the REAL account, on an instance that is there for it; then take everything back.
+
+    Whatever is not tagged clampdown:drill=true, made by the drill or the target's own is refused.
+    """
+    from flows.gameday.live import live_drill
+    from flows.identity import local_identity
+
+    responder = _responder(playbooks, None, region, [target])
+    with _shown(responder, as_json, calls=False):
+        drilled = live_drill(
+            responder,
+            playbook,
+            target,
+            local_identity(),
+            keep=keep,
+            create_sample_findings=create_sample_findings,
+            prefect=not without_prefect,
+            told=say,
+        )
+    if as_json:
+        print_json(
+            {
+                "drill": drilled.drill,
+                "incident": drilled.incident,
+                "passed": drilled.passed,
+                "contained_after_seconds": drilled.contained_after.total_seconds(),
+                "undone_after_seconds": (
+                    drilled.undone_after.total_seconds() if drilled.undone_after else None
+                ),
+                "shortcomings": drilled.shortcomings,
+            }
+        )
+    for text in drilled.shortcomings:
+        say(text)
+    if not drilled.passed:
+        raise typer.Exit(FAILED)
+    say(f"LIVE DRILL {drilled.drill} passed. `clampdown gameday report {drilled.drill}` shows it.")
+
+
 @gameday_app.command("schedule")
 def schedule_drills(
     scenario: Annotated[

@@ -379,8 +379,6 @@ class Conductor:
         """Begin it in a thread of its own; but ``beside`` what this process does with that incident
         already, only where that is asked for."""
 
-        counted = clock.handed(work)
-
         def whole() -> None:
             try:
                 counted()
@@ -393,6 +391,8 @@ class Conductor:
             if incident and not beside and incident in self._threads.values():
                 return False
             self._threads[thread] = incident
+        # Not before it is sure to begin: what never ends would be at work for ever.
+        counted = clock.handed(work)
         thread.start()
         return True
 

@@ -25,6 +25,7 @@ from flows.identity import local_identity
 from flows.intake.sample import write_sample
 
 SAMPLE = Path("samples/findings/eventbridge-backdoor-ec2-cactivity.json")
+REPORT = Path(tempfile.gettempdir()) / "clampdown-drill.html"
 _SANDBOX_SECONDS = 30
 
 
@@ -44,7 +45,7 @@ def main() -> int:
         except subprocess.CalledProcessError as failure:
             print(f"\nThe demo stopped: {failure}", file=sys.stderr)
             return failure.returncode or 1
-    print(f"\nThat took {time.monotonic() - started:.0f} s.")
+    print(f"\nThat took {time.monotonic() - started:.0f} s. The drill's report: {REPORT}")
     return 0
 
 
@@ -73,6 +74,10 @@ class _Demo:
             self.say("6. It was a false alarm: take everything back. Evidence stays.")
             self.clampdown("undo", incident)
             self.clampdown("journal", "verify")
+        self.say(
+            "7. Practise before it counts: half an hour of an incident, with people stood in for."
+        )
+        self.clampdown("gameday", "run", "crypto-mining", "--seed", "1", "--html", str(REPORT))
 
     def playbooks(self) -> None:
         """The shipped playbooks with the reader as approver, who may approve their own incident."""

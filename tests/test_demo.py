@@ -47,7 +47,12 @@ def test_the_demo_runs_to_its_end_and_shows_the_whole_of_an_incident(tmp_path: P
         f"$ clampdown undo {incident[0]}",
         "taken back",
         "the journal is whole",
-        "That took",
+        "$ clampdown gameday run crypto-mining",
+        "SANDBOX",
+        "PASSED",
+        f"The drill's report: {tmp_path}",
     ):
         assert any(expected in line for line in told), f"{expected!r} is missing:\n{done.stdout}"
     assert not list(tmp_path.glob("clampdown-demo-*")), "it leaves nothing behind"
+    (report,) = tmp_path.glob("*.html")
+    assert "Crypto mining in an Auto Scaling group" in report.read_text()

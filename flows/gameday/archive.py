@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from flows.gameday.assessment import Assessment
-from flows.gameday.drills import drill_homes, read_drill
+from flows.gameday.assessment import Assessment, Past
+from flows.gameday.drills import Drill, drill_homes, live_drills, read_drill
 from flows.gameday.run import run_all
 from flows.gameday.scenario_file import load_scenario
 from flows.gameday.score import assess, coverage, pasts
+from flows.gameday.score.reading import read
+from flows.gameday.score.trend import past_of
 from flows.journal.journal import Journal
 from flows.settings import Settings
 from runbooks.errors import InvalidInput
@@ -24,34 +28,56 @@ def play(name: str, seed: int, settings: Settings) -> Assessment:
     (home,) = run_all(
         {name: load_scenario(name)}, playbooks=settings.playbooks, home=settings.home, seed=seed
     )
-    return assessed_drill(home, settings)
+    return assessed(drill_in(home), settings)
 
 
-def home_of(drill: str | None, settings: Settings) -> Path:
-    """The folder of a drill; of the newest one for None. Raises InvalidInput."""
+def drill_in(home: Path) -> Drill:
+    """The drill that is kept in a folder of its own."""
+    with _journal(f"sqlite:///{home / 'journal.db'}") as journal:
+        return read_drill(home, journal, home.name)
+
+
+def find_drill(name: str | None, settings: Settings) -> Drill:
+    """A drill by its id, in a simulation or live; the newest one for None. Raises InvalidInput."""
     homes = {home.name: home for home in drill_homes(settings.home)}
-    if not homes:
+    live = {drill.id: drill for drill in _live(settings)}
+    known = sorted({*homes, *live})
+    if not known:
         raise InvalidInput("There was no drill yet.", advice="`clampdown gameday run` plays one.")
-    if drill is None:
-        return homes[max(homes)]
-    if drill not in homes:
-        newest = ", ".join(sorted(homes)[-3:])
-        raise InvalidInput(f"There is no drill {drill!r}.", advice=f"The newest are {newest}.")
-    return homes[drill]
+    wanted = name or known[-1]
+    if wanted in live:
+        return live[wanted]
+    if wanted not in homes:
+        newest = ", ".join(known[-3:])
+        raise InvalidInput(f"There is no drill {wanted!r}.", advice=f"The newest are {newest}.")
+    return drill_in(homes[wanted])
 
 
-def assessed_drill(home: Path, settings: Settings) -> Assessment:
+def all_pasts(settings: Settings) -> list[Past]:
+    """What every drill came to that has ended, the oldest first."""
+    live = [past_of(read(drill)) for drill in _live(settings) if drill.ended]
+    return sorted([*pasts(settings.home), *live], key=lambda past: (past.at, past.drill))
+
+
+def assessed(drill: Drill, settings: Settings) -> Assessment:
     """What a drill came to, beside what earlier ones of its scenario did."""
-    journal = Journal.open(f"sqlite:///{home / 'journal.db'}")
+    known = all_pasts(settings)
+    playbooks = load(settings.playbooks, STEPS)
+    return assess(drill, playbooks, known, coverage(known, playbooks))
+
+
+def _live(settings: Settings) -> list[Drill]:
+    """The live drills; they are in the journal of real incidents, if there is one yet."""
+    if not settings.journal and not (settings.home / "journal.db").exists():
+        return []
+    with _journal(settings.journal_url) as journal:
+        return list(live_drills(settings.home, journal))
+
+
+@contextmanager
+def _journal(url: str) -> Iterator[Journal]:
+    journal = Journal.open(url)
     try:
-        drill = read_drill(home, journal, home.name)
+        yield journal
     finally:
         journal.close()
-    known = pasts(settings.home)
-    playbooks = load(settings.playbooks, STEPS)
-    before = [
-        past
-        for past in known
-        if past.scenario == drill.about["scenario"] and past.drill != drill.id
-    ]
-    return assess(drill, playbooks, before, coverage(known, playbooks))

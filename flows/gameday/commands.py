@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows.gameday.shadow.commands import app as shadow_app
+from flows.gameday.twin_commands import SEEDS, Html, Seed, replay
+from flows.gameday.twin_commands import app as twin_app
 from flows.options import (
     FAILED,
     AsJson,
@@ -29,28 +32,23 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-_MOST_SEEDS = 2**31
-Html = Annotated[
-    Path | None,
-    typer.Option("--html", metavar="FILE", help="Write the report as one HTML file."),
-]
+app.add_typer(shadow_app, name="shadow")
+app.add_typer(twin_app, name="twin")
+app.command()(replay)
+
 JUnit = Annotated[
     Path | None,
     typer.Option("--junit", metavar="FILE", help="Write objectives as JUnit XML, for CI."),
-]
-Seed = Annotated[
-    int | None,
-    typer.Option("--seed", min=0, help="What chance follows from: the same seed, the same drill."),
 ]
 
 
 @app.command("list")
 def list_scenarios(playbooks: PlaybooksFile = None, as_json: AsJson = False) -> None:
     """List the scenarios that ship, and how each went when it was last drilled."""
+    from flows.gameday.archive import all_pasts
     from flows.gameday.scenario_file import load_scenario, shipped
-    from flows.gameday.score.trend import pasts
 
-    known = pasts(settings_of(playbooks).home)
+    known = all_pasts(settings_of(playbooks))
     rows = []
     for name in shipped():
         scenario = load_scenario(name)
@@ -100,19 +98,19 @@ def run(
     """
     import secrets
 
-    from flows.gameday.archive import assessed_drill
+    from flows.gameday.archive import assessed, drill_in
     from flows.gameday.run import run_all
 
     settings = settings_of(playbooks)
     load_playbooks(settings)
     chosen = _chosen(scenario or [], every)
-    drawn = secrets.randbelow(_MOST_SEEDS) if seed is None else seed
+    drawn = secrets.randbelow(SEEDS) if seed is None else seed
     homes = run_all(chosen, playbooks=settings.playbooks, home=settings.home, seed=drawn, told=say)
-    assessed = [assessed_drill(home, settings) for home in homes]
-    _write(assessed, html, junit)
-    _show(assessed, as_json)
-    if not all(assessment.passed for assessment in assessed):
-        names = " ".join(item.scenario for item in assessed if not item.passed)
+    went = [assessed(drill_in(home), settings) for home in homes]
+    _write(went, html, junit)
+    _show(went, as_json)
+    if not all(assessment.passed for assessment in went):
+        names = " ".join(item.scenario for item in went if not item.passed)
         say(f"Seed {drawn}. The same again: clampdown gameday run {names} --seed {drawn}")
         raise typer.Exit(FAILED)
 
@@ -128,12 +126,12 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Show how a drill went: what was met and missed, what took how long, and what to learn."""
-    from flows.gameday.archive import assessed_drill, home_of
+    from flows.gameday.archive import assessed, find_drill
 
     settings = settings_of(playbooks)
-    assessed = [assessed_drill(home_of(drill, settings), settings)]
-    _write(assessed, html, junit)
-    _show(assessed, as_json)
+    went = [assessed(find_drill(drill, settings), settings)]
+    _write(went, html, junit)
+    _show(went, as_json)
 
 
 def _chosen(names: Sequence[str], every: bool) -> dict[str, Scenario]:

@@ -25,8 +25,9 @@ LIVE: Mode = "live drill"
 
 BEGAN = "drill.began"
 """``{scenario, title, definition, digest, playbooks_digest, mode, seed, tool, people, region,
-account, names}``: ``definition`` is the scenario as JSON, ``people`` says who plays ("stand-ins" or
-"slack"), ``names`` maps what the world calls things to their ids."""
+account, names, played_at}``: ``definition`` is the scenario as JSON, ``people`` says who plays
+("stand-ins" or "slack"), ``names`` maps what the world calls things to their ids; ``played_at`` is
+by the machine's clock, and nothing else is."""
 INJECTED = "drill.injected"
 """``{event, at, thing, text, detail}``: ``event`` is its number in the timeline, from 0, ``at`` the
 seconds at which it was due; ``detail`` has the finding's ``id`` and ``finding_id`` and so forth."""
@@ -35,7 +36,7 @@ PERSON = "drill.person"
 acknowledged, approved, denied, started, aborted, undid or silent; ``after`` is the seconds since
 they were asked, ``refused`` why it did not count (empty where it did)."""
 DIED = "drill.died"
-"""``{change, back_after}``: the orchestrator was killed."""
+"""``{event, change, back_after}``: the orchestrator was killed right before a change was sent."""
 BACK = "drill.back"
 """``{away}``: the orchestrator was back after so many seconds."""
 CHECKED = "drill.checked"

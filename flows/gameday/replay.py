@@ -255,7 +255,7 @@ def _small_world(
     world = small.model_copy(update={"region": incident.targets[0].region, "tags": dict(tags)})
     missing.append(
         f"the account around {incident.targets[0].id} is not in the records: it is {target} of the "
-        "small world; a twin's file (--world) has the account itself"
+        "small world; a twin's file (--twin) has the account itself"
     )
     moved = {
         str(change.call.params["NetworkInterfaceId"])

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from flows.gameday.drills import PREFIX, Mode
 from flows.gameday.play import child
-from flows.gameday.play.job import Job
+from flows.gameday.play.job import Job, RealAccount
 from flows.gameday.play.stage import Stage
 from flows.gameday.scenario import Scenario
 from flows.gameday.scenario_file import world_of
@@ -44,14 +44,16 @@ def run_drill(
     seed: int,
     mode: Mode = "sandbox",
     world: World | AccountWorld | None = None,
+    account: RealAccount | None = None,
     stage: Stage | None = None,
     told: Told = lambda text: None,
 ) -> Path:
     """Play a scenario in a simulation, with stand-ins for people; the folder the drill is kept in.
 
-    ``home`` is CLAMPDOWN_HOME, ``playbooks`` the installation's file. ``world`` is played
-    in instead of the scenario's own. ``stage`` is one that is up already, and used by nobody
-    else. ``told`` is told what happens, line by line. How it went is in the drill's journal.
+    ``home`` is CLAMPDOWN_HOME, ``playbooks`` the installation's file. ``world`` is played in instead
+    of the scenario's own, and ``account`` the one that it is a twin of. ``stage`` is one that is up
+    already, and used by nobody else. ``told`` is told what happens, line by line. How it went is in
+    the drill's journal.
 
     Raises ClampdownError where it can't be started, or can't go on.
     """
@@ -72,6 +74,7 @@ def run_drill(
             playbooks=playbooks.resolve(),
             home=kept_in.resolve(),
             url=used.reset(seed),
+            account=account,
         )
         while not _played(job, told):
             job = job.model_copy(update={"resumes": True})

@@ -1,7 +1,7 @@
 """Twins: the real account around a target, read once, kept in a file, and rebuilt in the simulation.
 
 Only reading calls are sent; :func:`twin_permissions` is all that they need. A twin's file is a world
-file with a header of comments that says of what, when and by whom it was taken.
+file with a header of comments that says of what and when it was taken.
 """
 
 from __future__ import annotations
@@ -295,8 +295,7 @@ class _Service:
                 raise AccessDenied(
                     denied.what,
                     code=denied.code,
-                    advice=f"Nothing was kept. Allow {call.action}, as "
-                    "`clampdown gameday permissions` has it.",
+                    advice=f"Nothing was kept. Allow {call.action}, which a twin needs.",
                 ) from denied
 
         return read

@@ -13,12 +13,11 @@ from collections.abc import Sequence
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from flows.gameday.archive import assessed_drill, home_of, play
+from flows.gameday.archive import all_pasts, assessed, find_drill, play
 from flows.gameday.assessment import Assessment
 from flows.gameday.report import html
 from flows.gameday.run import require_playable
 from flows.gameday.scenario_file import load_scenario, shipped
-from flows.gameday.score import pasts
 from flows.settings import Settings
 from flows.slack.failures import FAILURES, reason
 from flows.slack.text import code, safe, span
@@ -39,7 +38,7 @@ class GameDays:
 
     async def listed(self) -> str:
         """The scenarios, a line each, with how they went last."""
-        known = await asyncio.to_thread(pasts, self._settings.home)
+        known = await asyncio.to_thread(all_pasts, self._settings)
         last = {past.scenario: past for past in known}
         lines = []
         for name in shipped():
@@ -64,9 +63,9 @@ class GameDays:
 
     async def report(self, channel: str, drill: str = "") -> None:
         """Post how a drill went, with the whole report as a file. Raises InvalidInput."""
-        home = await asyncio.to_thread(home_of, drill or None, self._settings)
-        assessed = await asyncio.to_thread(assessed_drill, home, self._settings)
-        await _report(self._client, channel, assessed)
+        found = await asyncio.to_thread(find_drill, drill or None, self._settings)
+        went = await asyncio.to_thread(assessed, found, self._settings)
+        await _report(self._client, channel, went)
 
 
 async def announced(
@@ -91,39 +90,39 @@ async def announced(
         await client.chat_postMessage(channel=channel, text=text, unfurl_links=False)
     except FAILURES as error:
         _LOG.warning("Slack was not told of the drill %s: %s", name, reason(error))
-    assessed = await asyncio.to_thread(play, name, seed, settings)
+    went = await asyncio.to_thread(play, name, seed, settings)
     try:
-        await _report(client, channel, assessed)
+        await _report(client, channel, went)
     except FAILURES as error:
-        _LOG.warning("Slack was not told how %s went: %s", assessed.drill, reason(error))
-    return assessed
+        _LOG.warning("Slack was not told how %s went: %s", went.drill, reason(error))
+    return went
 
 
-async def _report(client: AsyncWebClient, channel: str, assessed: Assessment) -> None:
-    page = await asyncio.to_thread(html, assessed)
+async def _report(client: AsyncWebClient, channel: str, went: Assessment) -> None:
+    page = await asyncio.to_thread(html, went)
     await client.files_upload_v2(
         channel=channel,
         content=page,
-        filename=f"{assessed.drill}.html",
-        title=f"DRILL report: {assessed.title}",
-        initial_comment=_told(assessed),
+        filename=f"{went.drill}.html",
+        title=f"DRILL report: {went.title}",
+        initial_comment=_told(went),
     )
 
 
-def _told(assessed: Assessment) -> str:
-    mark = ":white_check_mark:" if assessed.passed else ":x:"
+def _told(went: Assessment) -> str:
+    mark = ":white_check_mark:" if went.passed else ":x:"
     head = (
-        f"{mark} *DRILL* {code(assessed.scenario, 60)} "
-        f"{'passed' if assessed.passed else 'fell short'}: {assessed.score:.0f} of 100."
+        f"{mark} *DRILL* {code(went.scenario, 60)} "
+        f"{'passed' if went.passed else 'fell short'}: {went.score:.0f} of 100."
     )
-    missed = [verdict for verdict in assessed.verdicts if verdict.level in ("missed", "partly")]
+    missed = [verdict for verdict in went.verdicts if verdict.level in ("missed", "partly")]
     lines = [f"• {safe(verdict.title, 120)}: {safe(verdict.reason, 200)}" for verdict in missed]
-    if assessed.people_share is not None:
+    if went.people_share is not None:
         lines.append(
-            f"{assessed.people_share:.0%} of the time until containment was waiting for people."
+            f"{went.people_share:.0%} of the time until containment was waiting for people."
         )
-    lines.extend(f"→ {safe(lesson.text, 200)}" for lesson in assessed.lessons[:3])
-    lines.append(f"Seed {assessed.seed}, {span(assessed.lasted)} of simulated time.")
+    lines.extend(f"→ {safe(lesson.text, 200)}" for lesson in went.lessons[:3])
+    lines.append(f"Seed {went.seed}, {span(went.lasted)} of simulated time.")
     return "\n".join(_some([head, *lines]))
 
 

@@ -226,7 +226,9 @@ def on_change(
     fault that the call meets.
     """
 
-    def meet(service: str, operation: str, parameters: Mapping[str, Any]) -> Fault | None:
+    def meet(
+        service: str, operation: str, parameters: Mapping[str, Any], caller: str
+    ) -> Fault | None:
         now = datetime.now(UTC)
         call = RecordedCall(service, operation, parameters, "", "", now, 0.0, 200)
         return act(call) if call.changes else None

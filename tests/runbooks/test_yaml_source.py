@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runbooks.yaml_source import MAX_BYTES, MAX_DEPTH, MAX_NODES, Source, parse, read_file
+from runbooks.yaml_source import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_NODES,
+    Limits,
+    Source,
+    parse,
+    read_file,
+)
 
 
 def faults(document: str | bytes) -> list[str]:
@@ -221,3 +229,14 @@ def test_a_huge_file_is_not_read_to_its_end(tmp_path: Path) -> None:
     assert len(read_file(tmp_path / "huge")) == MAX_BYTES + 1
     (tmp_path / "link").symlink_to(tmp_path / "huge")
     assert len(read_file(tmp_path / "link")) == MAX_BYTES + 1
+
+
+def test_larger_documents_are_read_where_their_limits_are_larger(tmp_path: Path) -> None:
+    many = b"a: [" + b"1," * MAX_NODES + b"]"
+    (tmp_path / "large").write_bytes(b"x" * (MAX_BYTES + 10))
+
+    assert len(parse(many, Limits(nodes=MAX_NODES + 10)).data["a"]) == MAX_NODES
+    assert parse(many).faults
+    assert "more than 5 values" in parse(many, Limits(nodes=5)).faults[0].message
+    assert "larger than 1 KiB" in parse(many, Limits(size=1024)).faults[0].message
+    assert len(read_file(tmp_path / "large", Limits(size=MAX_BYTES + 5))) == MAX_BYTES + 6

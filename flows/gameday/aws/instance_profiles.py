@@ -73,6 +73,22 @@ def correct() -> None:
 
     EC2Backend.replace_iam_instance_profile_association = replace
 
+    describe = EC2Backend.describe_iam_instance_profile_associations
+
+    def describe_all(
+        self: Any,
+        association_ids: list[str],
+        filters: Any = None,
+        max_results: int | None = None,
+        next_token: str | None = None,
+    ) -> Any:
+        # Who asks for no pages gets all in one (DescribeIamInstanceProfileAssociations, MaxResults);
+        # moto gives 100, and no token for the rest.
+        most = max_results or max(1, len(self.iam_instance_profile_associations))
+        return describe(self, association_ids, filters, most, next_token)
+
+    EC2Backend.describe_iam_instance_profile_associations = describe_all
+
 
 def _all_that_are_launched() -> None:
     from moto.ec2.responses.instances import InstanceResponse

@@ -11,10 +11,21 @@ from flows.gameday.scenario import Scenario
 from flows.gameday.worlds import AccountWorld, World
 
 
+class RealAccount(BaseModel):
+    """The account of which the simulated one is a twin, as playbooks.yaml has it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    environment: str
+
+
 class Job(BaseModel):
     """A drill to be played: ``name`` is its scenario's, ``home`` the folder that it is kept in.
 
-    ``url`` is the simulated AWS. ``resumes`` is whether it was begun by a player that was killed.
+    ``url`` is the simulated AWS, ``account`` the one that it stands for (None for none).
+    ``resumes`` is whether it was begun by a player that was killed.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -28,6 +39,7 @@ class Job(BaseModel):
     playbooks: Path
     home: Path
     url: str
+    account: RealAccount | None = None
     resumes: bool = False
 
     def line(self) -> str:

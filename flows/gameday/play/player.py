@@ -25,6 +25,7 @@ from flows.gameday.play.people import StandIns
 from flows.gameday.play.rehearsed import rehearsed
 from flows.gameday.play.service import AGAIN, Service
 from flows.gameday.scenario import Event, PersonInject
+from flows.gameday.twin import in_the_simulation
 from flows.gameday.worlds import ACCOUNT, WorldIds
 from flows.incident import is_incident
 from flows.journal.journal import Journal
@@ -33,6 +34,7 @@ from flows.settings import Settings
 from runbooks import clock
 from runbooks.errors import ClampdownError
 from runbooks.loader import load
+from runbooks.playbook import Account
 from runbooks.registry import STEPS
 
 _RESTS_WITHIN = 60.0
@@ -79,9 +81,12 @@ class _Player:
         self._before = Before.read(job.home)
         self._agenda = Agenda()
         self._death = Death(diary, dying)
-        self._playbooks = rehearsed(
-            load(job.playbooks, STEPS), job.scenario.people, ACCOUNT, world.region
-        )
+        playbooks, like = load(job.playbooks, STEPS), None
+        if (real := job.account) is not None:
+            like = Account(name=real.name, environment=real.environment)
+            playbooks = in_the_simulation(playbooks, real.id, world.region, like)
+            like = playbooks.accounts[ACCOUNT]
+        self._playbooks = rehearsed(playbooks, job.scenario.people, ACCOUNT, world.region, like)
         known = {
             record.body["detail"]["id"]: record.body["detail"]["finding_id"]
             for record in diary.records(INJECTED)
@@ -97,15 +102,14 @@ class _Player:
     def play(self) -> None:
         """From where it stands to the end. Raises ClampdownError, which is written down as well."""
         begins = self._begin() if not self._job.resumes else self._diary.began.at
-        back = begins
-        if self._job.resumes:
-            died = self._diary.records(DIED)[-1]
-            back = died.at + timedelta(seconds=died.body["back_after"])
         self._over = begins + self._scenario.lasts
         with self._journal.heard_by(self._death.hear):
             self._put_down(begins)
             try:
-                self._go_on_until(min(back, self._over))
+                if self._job.resumes:
+                    died = self._diary.records(DIED)[-1]
+                    back = died.at + timedelta(seconds=died.body["back_after"])
+                    self._go_on_until(min(back, self._over))
                 self._come_to_work()
                 self._go_on_until(self._over)
                 self._find_out()

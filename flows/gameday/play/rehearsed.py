@@ -17,11 +17,16 @@ from runbooks.playbook import (
 
 
 def rehearsed(
-    playbooks: Playbooks, people: Mapping[str, Person], account: str, region: str
+    playbooks: Playbooks,
+    people: Mapping[str, Person],
+    account: str,
+    region: str,
+    like: Account | None = None,
 ) -> Playbooks:
     """The same playbooks, guardrails, budgets and routes.
 
-    In the place of the accounts is the simulated one; who decides is whom the scenario has. A group
+    In the place of the accounts is the simulated one, a production account unless it is ``like``
+    another; who decides is whom the scenario has. A group
     in which the scenario has nobody can decide nothing, as one that is away. Nobody is asked for a
     second proof, and nothing is told in Slack.
     """
@@ -29,7 +34,7 @@ def rehearsed(
     return playbooks.model_copy(
         update={
             "accounts": {
-                account: Account(name="drill", environment="production", regions=(region,))
+                account: like or Account(name="drill", environment="production", regions=(region,))
             },
             "approvers": {group: ApproverGroup(local_users=_of(people, group)) for group in groups},
             "playbooks": {

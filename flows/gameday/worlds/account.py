@@ -17,7 +17,7 @@ from runbooks.errors import InvalidInput
 from runbooks.yaml_source import Limits, parse
 
 VERSION = 1
-# Of an account with 2,000 resources it has about 400 KiB and 25,000 nodes; this is ten times that.
+# An account with 2,000 resources has about 350 KiB and 35,000 keys and values.
 LIMITS = Limits(size=4 * 1024 * 1024, nodes=250_000)
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 

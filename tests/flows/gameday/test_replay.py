@@ -9,11 +9,16 @@ from typing import Any
 
 import pytest
 
+from flows.gameday.difference_text import in_words
+from flows.gameday.drills import CHECKED, DIFFERENCE, read_drill
 from flows.gameday.replay import Replay, replay_scenario
 from flows.gameday.replay_comparison import compare, seconds_to
-from flows.gameday.twin_scenario import STARTER
+from flows.gameday.run import run_drill
+from flows.gameday.scenario import Scenario
+from flows.gameday.twin_scenario import STARTER, twin_scenario
 from flows.gameday.worlds import ACCOUNT, World, parse_account
 from flows.identity import Identity
+from flows.journal.journal import Journal
 from flows.journal.record import Record
 from runbooks.errors import InvalidInput
 from runbooks.loader import loads
@@ -387,3 +392,51 @@ def test_a_step_that_failed_then_and_is_done_now_is_said(tmp_path: Path) -> None
     assert "the step ec2.isolate was failed then, and is done now" in compared.sentences
     assert "it ended as failed then, and as contained now" in compared.sentences
     assert "isolated after 44s now; then it never was" in compared.sentences
+
+
+# Both together
+
+
+@pytest.mark.timeout(240)
+def test_a_twin_is_played_and_its_incident_replayed_without_the_approval(tmp_path: Path) -> None:
+    today = tmp_path / "today.yaml"
+    text = (Path(__file__).parents[3] / "playbooks.yaml").read_text()
+    today.write_text(text)
+    loaded = loads(text.encode(), "playbooks.yaml")
+    scenario = twin_scenario(BANK, "web-1", "ec2-compromise", loaded)
+
+    def play(played: Scenario, file: Path, mode: Any) -> Any:
+        home = run_drill(
+            played, name=mode, playbooks=file, home=tmp_path, seed=5, mode=mode, world=BANK
+        )
+        journal = Journal.open(f"sqlite:///{home / 'journal.db'}")
+        try:
+            return read_drill(home, journal, home.name)
+        finally:
+            journal.close()
+
+    then = play(scenario, today, "twin")
+    (before,) = then.incidents.values()
+    ungated = tmp_path / "tomorrow.yaml"
+    asked = "target.tags.environment == 'production'"
+    ungated.write_text(text.replace(asked, "target.tags.Name != 'web'"))
+    replay = replay_scenario(before, loads(ungated.read_bytes(), "x"), BANK, "web-1")
+    (after,) = play(replay.scenario, ungated, "replay").incidents.values()
+    compared = compare(before, after)
+
+    assert then.about["mode"] == "twin"
+    checked = then.of(CHECKED)
+    assert {record.body["objective"] for record in checked} == {
+        "isolated",
+        "contained",
+        "evidence",
+        "others",
+    }
+    assert all(record.body["holds"] for record in checked), [r.body for r in checked]
+    (contained,) = then.of(DIFFERENCE)
+    told = in_words(contained.body["changes"], then.about["names"])
+    assert any("web-1" in text and "moved from app to the new group" in text for text in told)
+    assert any(text.endswith("left the target group web (port 8080)") for text in told)
+    assert compared.better is True
+    assert "would not have waited for the approval contain" in compared.sentences
+    assert any(text.startswith("isolated ") and " sooner: " in text for text in compared.sentences)

@@ -83,3 +83,18 @@ def test_every_instance_of_a_launch_has_its_profile(ec2: Any, world: WorldIds) -
 
     states = [association(ec2, item["InstanceId"])["State"] for item in launched]
     assert states == ["associated"] * 3
+
+
+def test_all_associations_are_shown_where_no_pages_are_asked_for(ec2: Any, world: WorldIds) -> None:
+    ec2.run_instances(
+        ImageId=world.ids["image"],
+        MinCount=101,
+        MaxCount=101,
+        SubnetId=world.ids["private_a"],
+        IamInstanceProfile={"Name": world.ids["profile"]},
+    )
+
+    shown = ec2.describe_iam_instance_profile_associations()
+
+    assert len(shown["IamInstanceProfileAssociations"]) > 101
+    assert not shown.get("NextToken")
