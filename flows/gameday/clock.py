@@ -44,6 +44,31 @@ class _Waiter:
     told: bool = False
 
 
+class MachineClock:
+    """The machine's clock, for a drill with people in it: nothing is skipped."""
+
+    _AT_MOST = 0.25
+
+    def __enter__(self) -> MachineClock:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        return
+
+    def at_rest(self, within: float) -> bool:
+        """Whoever is at work goes on meanwhile."""
+        return True
+
+    def next_wake(self) -> datetime | None:
+        """Everybody wakes by themselves."""
+        return None
+
+    def skip_to(self, moment: datetime) -> None:
+        """Let time pass, a quarter of a second at most: something may happen before that moment."""
+        left = (moment - datetime.now(UTC)).total_seconds()
+        time.sleep(min(self._AT_MOST, max(0.0, left)))
+
+
 class SkippingClock(Clock):
     """Goes on as the machine's does, and skips ahead when it is told to.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,6 +36,14 @@ app = typer.Typer(
 app.add_typer(shadow_app, name="shadow")
 app.add_typer(twin_app, name="twin")
 app.command()(replay)
+
+
+class Players(StrEnum):
+    """Who plays."""
+
+    STAND_INS = "stand-ins"
+    SLACK = "slack"
+
 
 JUnit = Annotated[
     Path | None,
@@ -86,6 +95,12 @@ def run(
         typer.Argument(metavar="SCENARIO...", help="Names of `gameday list`, or scenario files."),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All scenarios that ship.")] = False,
+    people: Annotated[
+        Players,
+        typer.Option(
+            "--people", help="Stand-ins, or real people in Slack: one scenario, in real time."
+        ),
+    ] = Players.STAND_INS,
     seed: Seed = None,
     html: Html = None,
     junit: JUnit = None,
@@ -105,8 +120,18 @@ def run(
     load_playbooks(settings)
     chosen = _chosen(scenario or [], every)
     drawn = secrets.randbelow(SEEDS) if seed is None else seed
-    homes = run_all(chosen, playbooks=settings.playbooks, home=settings.home, seed=drawn, told=say)
-    went = [assessed(drill_in(home), settings) for home in homes]
+    if people is Players.SLACK:
+        from flows.slack.gamedays import play_in_slack
+
+        if len(chosen) != 1:
+            raise InvalidInput("People play one scenario at a time.", advice="Name one.")
+        ((name, only),) = chosen.items()
+        went = [play_in_slack(name, only, drawn, settings, told=say)]
+    else:
+        homes = run_all(
+            chosen, playbooks=settings.playbooks, home=settings.home, seed=drawn, told=say
+        )
+        went = [assessed(drill_in(home), settings) for home in homes]
     _write(went, html, junit)
     _show(went, as_json)
     if not all(assessment.passed for assessment in went):

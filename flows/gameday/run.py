@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import queue
 import secrets
 import threading
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from flows.gameday.drills import PREFIX, Mode
 from flows.gameday.play import child
-from flows.gameday.play.job import Job, RealAccount
+from flows.gameday.play.job import Job, Players, RealAccount
 from flows.gameday.play.stage import Stage
 from flows.gameday.scenario import Scenario
 from flows.gameday.scenario_file import world_of
@@ -45,6 +46,7 @@ def run_drill(
     mode: Mode = "sandbox",
     world: World | AccountWorld | None = None,
     account: RealAccount | None = None,
+    people: Players = "stand-ins",
     stage: Stage | None = None,
     told: Told = lambda text: None,
 ) -> Path:
@@ -52,7 +54,8 @@ def run_drill(
 
     ``home`` is CLAMPDOWN_HOME, ``playbooks`` the installation's file. ``world`` is played in instead
     of the scenario's own, and ``account`` the one that it is a twin of. ``stage`` is one that is up
-    already, and used by nobody else. ``told`` is told what happens, line by line. How it went is in
+    already, and used by nobody else. ``people`` in Slack play in real time, with the app of this
+    process's environment. ``told`` is told what happens, line by line. How it went is in
     the drill's journal.
 
     Raises ClampdownError where it can't be started, or can't go on.
@@ -75,6 +78,7 @@ def run_drill(
             home=kept_in.resolve(),
             url=used.reset(seed),
             account=account,
+            people=people,
         )
         while not _played(job, told):
             job = job.model_copy(update={"resumes": True})
@@ -129,6 +133,10 @@ def run_all(
     return [result for result in results if isinstance(result, Path)]
 
 
+def _slack_of(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: text for name, text in environment.items() if name.startswith("CLAMPDOWN_SLACK_")}
+
+
 def require_playable(scenario: Scenario, playbooks: Path) -> None:
     """Raise ClampdownError where the playbooks are not valid, or not those of the scenario."""
     known = load(playbooks, STEPS).playbooks
@@ -144,10 +152,12 @@ def _played(job: Job, told: Told) -> bool:
 
     Raises ClampdownError where the drill can't go on.
     """
-    process = child.start(_PLAYER)
+    in_slack = job.people == "slack"
+    process = child.start(_PLAYER, _slack_of(os.environ) if in_slack else None)
     assert process.stdin is not None
     assert process.stdout is not None
-    too_long = threading.Timer(_LONGEST.total_seconds(), process.kill)
+    longest = _LONGEST + (job.scenario.lasts if in_slack else timedelta())
+    too_long = threading.Timer(longest.total_seconds(), process.kill)
     too_long.daemon = True
     too_long.start()
     last: dict[str, str] = {}

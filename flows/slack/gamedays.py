@@ -9,19 +9,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from flows.gameday.archive import all_pasts, assessed, find_drill, play
+from flows.gameday.archive import all_pasts, assessed, drill_in, find_drill, play
 from flows.gameday.assessment import Assessment
 from flows.gameday.report import html
-from flows.gameday.run import require_playable
+from flows.gameday.run import require_playable, run_drill
+from flows.gameday.scenario import Scenario
 from flows.gameday.scenario_file import load_scenario, shipped
 from flows.settings import Settings
 from flows.slack.failures import FAILURES, reason
+from flows.slack.posting import web_client
+from flows.slack.settings import load_slack_settings
 from flows.slack.text import code, safe, span
-from runbooks.errors import Refused
+from runbooks.errors import ClampdownError, InvalidInput, Refused
+from runbooks.loader import load
+from runbooks.registry import STEPS
 
 _MOST_LINES = 15
 _SEEDS = 2**31
@@ -96,6 +101,58 @@ async def announced(
     except FAILURES as error:
         _LOG.warning("Slack was not told how %s went: %s", went.drill, reason(error))
     return went
+
+
+def play_in_slack(
+    name: str,
+    scenario: Scenario,
+    seed: int,
+    settings: Settings,
+    told: Callable[[str], None] = lambda text: None,
+) -> Assessment:
+    """Have the people on call play a scenario in Slack, in real time; AWS is simulated all the same.
+
+    Raises InvalidInput where there is no place in Slack, or the scenario needs stand-ins, and what
+    the Slack app and the drill raise.
+    """
+    places = load(settings.playbooks, STEPS).slack
+    if places is None:
+        raise InvalidInput(
+            "playbooks.yaml says nowhere where in Slack incidents are told.",
+            advice="Give it `slack: {channel: C…}`; docs/slack.md says how.",
+        )
+    if any(event.person for event in scenario.timeline):
+        raise InvalidInput(
+            f"In {name} somebody of its own acts out of turn: only stand-ins can play it."
+        )
+    require_playable(scenario, settings.playbooks)
+    slack = load_slack_settings(http=False)
+    text = (
+        f":mega: *DRILL* {code(name, 60)}: {safe(scenario.title, 120)}. Everybody on call plays, as if "
+        f"it were real, for up to {span(scenario.lasts)}. AWS is simulated: nothing real is touched."
+    )
+
+    async def played() -> Assessment:
+        client = web_client(slack.api_url, slack.bot_token.get_secret_value())
+        await client.chat_postMessage(channel=places.channel, text=text, unfurl_links=False)
+        home = await asyncio.to_thread(
+            run_drill,
+            scenario,
+            name=name,
+            playbooks=settings.playbooks,
+            home=settings.home,
+            seed=seed,
+            people="slack",
+            told=told,
+        )
+        went = await asyncio.to_thread(lambda: assessed(drill_in(home), settings))
+        await _report(client, places.channel, went)
+        return went
+
+    try:
+        return asyncio.run(played())
+    except FAILURES as error:
+        raise ClampdownError(f"Slack takes no message: {reason(error)}.") from error
 
 
 async def _report(client: AsyncWebClient, channel: str, went: Assessment) -> None:

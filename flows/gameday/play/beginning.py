@@ -63,7 +63,7 @@ def beginning(job: Job, world: WorldIds, playbooks_digest: str) -> dict[str, Any
         "mode": job.mode,
         "seed": job.seed,
         "tool": version("clampdown"),
-        "people": "stand-ins",
+        "people": job.people,
         "region": world.region,
         "account": world.account,
         "names": world.ids,

@@ -32,15 +32,15 @@ def environment(of: Mapping[str, str]) -> dict[str, str]:
     return kept | _GIVEN
 
 
-def start(module: str) -> subprocess.Popen[str]:
+def start(module: str, more: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     """Run a module of Clampdown. It is told what to do on its standard input, and says on standard
-    output how that goes."""
+    output how that goes. ``more`` is put into its environment."""
     return subprocess.Popen(
         # Without -P, modules of the current directory could be run.
         [sys.executable, "-P", "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=environment(os.environ),
+        env=environment(os.environ) | dict(more or {}),
         text=True,
         encoding="utf-8",
         start_new_session=True,

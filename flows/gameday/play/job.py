@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from flows.gameday.drills import Mode
 from flows.gameday.scenario import Scenario
 from flows.gameday.worlds import AccountWorld, World
+
+Players = Literal["stand-ins", "slack"]
 
 
 class RealAccount(BaseModel):
@@ -25,6 +28,7 @@ class Job(BaseModel):
     """A drill to be played: ``name`` is its scenario's, ``home`` the folder that it is kept in.
 
     ``url`` is the simulated AWS, ``account`` the one that it stands for (None for none).
+    ``people`` is who plays: stand-ins, on a clock that skips, or people in Slack, in real time.
     ``resumes`` is whether it was begun by a player that was killed.
     """
 
@@ -40,6 +44,7 @@ class Job(BaseModel):
     home: Path
     url: str
     account: RealAccount | None = None
+    people: Players = "stand-ins"
     resumes: bool = False
 
     def line(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 import sys
 from typing import Any
 
@@ -26,16 +27,39 @@ class Watch:
 
     def __init__(self) -> None:
         self.refused: list[str] = []
+        self._names: tuple[str, ...] = ()
+        self._addresses: set[str] = set()
+
+    def let_reach(self, *names: str) -> None:
+        """Let hosts of these names, and of names below them, be reached from now on, too."""
+        look_up = socket.getaddrinfo
+        self._names = names
+
+        def getaddrinfo(host: Any, *more: Any, **options: Any) -> Any:
+            found = look_up(host, *more, **options)
+            if self._is_let(host):
+                self._addresses.update(str(address[0]) for *_, address in found)
+            return found
+
+        socket.getaddrinfo = getaddrinfo
+
+    def _is_let(self, host: Any) -> bool:
+        name = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
+        return any(name == known or name.endswith(f".{known}") for known in self._names)
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event in _WITH_ADDRESS:
             address = arguments[_WITH_ADDRESS[event]]
             # A socket of this machine's file system has a path; what has no address is connected.
-            if isinstance(address, tuple) and not _here(address[0]):
+            if (
+                isinstance(address, tuple)
+                and not _here(address[0])
+                and address[0] not in self._addresses
+            ):
                 self._refuse(f"{event} {address[0]} {address[1]}")
         elif event in _WITH_HOST:
             host = arguments[_WITH_HOST[event]]
-            if not _here(host[0] if isinstance(host, tuple) else host):
+            if not _here(host[0] if isinstance(host, tuple) else host) and not self._is_let(host):
                 self._refuse(f"{event} {host}")
         elif event in _OTHER_PROGRAMS:
             self._refuse(f"{event} {arguments[0]}")

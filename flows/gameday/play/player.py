@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 
-from flows.gameday.clock import SkippingClock
+from flows.gameday.clock import MachineClock, SkippingClock
 from flows.gameday.drills import BACK, BEGAN, DIED, ENDED, INJECTED
 from flows.gameday.play.acts import DID, Acts
 from flows.gameday.play.agenda import Agenda
@@ -16,6 +16,7 @@ from flows.gameday.play.checks import Checks
 from flows.gameday.play.death import Death
 from flows.gameday.play.diary import Diary
 from flows.gameday.play.ending import write_calls, write_checks, write_difference
+from flows.gameday.play.in_slack import InSlack
 from flows.gameday.play.injects import Injects
 from flows.gameday.play.job import Job
 from flows.gameday.play.loopback import Watch
@@ -53,7 +54,11 @@ def play(job: Job, watch: Watch, told: Callable[[str], None], dying: Callable[[]
     diary = Diary(journal, job.drill, told)
     try:
         world, start = left_by_another(job, diary) if job.resumes else built(job)
-        with SkippingClock(start, partial(set_ahead, job.url)) as skipping:
+        in_slack = job.people == "slack"
+        if in_slack:
+            watch.let_reach("slack.com")
+        clocks = MachineClock() if in_slack else SkippingClock(start, partial(set_ahead, job.url))
+        with clocks as skipping:
             _Player(job, world, journal, diary, skipping, watch, dying).play()
     finally:
         journal.close()
@@ -66,11 +71,12 @@ class _Player:
         world: WorldIds,
         journal: Journal,
         diary: Diary,
-        skipping: SkippingClock,
+        skipping: SkippingClock | MachineClock,
         watch: Watch,
         dying: Callable[[], None],
     ) -> None:
         self._job = job
+        self._in_slack = job.people == "slack"
         self._scenario = job.scenario
         self._journal = journal
         self._diary = diary
@@ -86,16 +92,19 @@ class _Player:
             like = Account(name=real.name, environment=real.environment)
             playbooks = in_the_simulation(playbooks, real.id, world.region, like)
             like = playbooks.accounts[ACCOUNT]
-        self._playbooks = rehearsed(playbooks, job.scenario.people, ACCOUNT, world.region, like)
+        people = None if self._in_slack else job.scenario.people
+        self._playbooks = rehearsed(playbooks, people, ACCOUNT, world.region, like)
         known = {
             record.body["detail"]["id"]: record.body["detail"]["finding_id"]
             for record in diary.records(INJECTED)
             if record.body["thing"] == "finding" and record.body["detail"]["confirmed"]
         }
         self._injects = Injects(self._outside, self._mailbox, self._before, known)
-        self._people = StandIns(
-            job.scenario.people, self._playbooks, job.seed, diary, journal, self._agenda.at
-        )
+        self._people: StandIns | InSlack = InSlack(diary)
+        if people is not None:
+            self._people = StandIns(
+                people, self._playbooks, job.seed, diary, journal, self._agenda.at
+            )
         self._service: Service | None = None
         self._heard: dict[str, int] = {}
 
@@ -154,10 +163,14 @@ class _Player:
                 continue
             if (do := self._agenda.due(clock.now())) is not None:
                 do()
-            elif clock.now() >= end:
+            elif clock.now() >= end or (self._in_slack and self._nothing_more()):
                 return
             else:
                 self._clock.skip_to(min(end, *self._moments()))
+
+    def _nothing_more(self) -> bool:
+        """Whether nobody has to be kept until the end: nothing is in store, and all is over."""
+        return self._agenda.next is None and self._service is not None and self._service.is_over()
 
     def _rest(self) -> None:
         """Wait until nobody is at work. Raises ClampdownError where that takes too long."""
@@ -213,7 +226,12 @@ class _Player:
             region=self._outside.region,
         )
         self._service = Service(
-            settings, self._playbooks, self._journal, self._mailbox, self._diary
+            settings,
+            self._playbooks,
+            self._journal,
+            self._mailbox,
+            self._diary,
+            in_slack=self._in_slack,
         )
         self._people.come_back(self._service.responder)
         if self._job.resumes:

@@ -18,7 +18,7 @@ from runbooks.playbook import (
 
 def rehearsed(
     playbooks: Playbooks,
-    people: Mapping[str, Person],
+    people: Mapping[str, Person] | None,
     account: str,
     region: str,
     like: Account | None = None,
@@ -28,22 +28,31 @@ def rehearsed(
     In the place of the accounts is the simulated one, a production account unless it is ``like``
     another; who decides is whom the scenario has. A group
     in which the scenario has nobody can decide nothing, as one that is away. Nobody is asked for a
-    second proof, and nothing is told in Slack.
+    second proof, and nothing is told in Slack. With ``people`` None the real ones play, who are told
+    and decide there.
     """
-    groups = {*playbooks.approvers, *(group for who in people.values() for group in who.groups)}
+    if people is None:
+        groups, slack = dict(playbooks.approvers), playbooks.slack
+    else:
+        groups, slack = _groups(playbooks, people), None
     return playbooks.model_copy(
         update={
             "accounts": {
                 account: like or Account(name="drill", environment="production", regions=(region,))
             },
-            "approvers": {group: ApproverGroup(local_users=_of(people, group)) for group in groups},
+            "approvers": groups,
             "playbooks": {
                 name: _without_step_up(playbook) for name, playbook in playbooks.playbooks.items()
             },
             "routes": tuple(_in(account, route) for route in playbooks.routes),
-            "slack": None,
+            "slack": slack,
         }
     )
+
+
+def _groups(playbooks: Playbooks, people: Mapping[str, Person]) -> dict[str, ApproverGroup]:
+    known = {*playbooks.approvers, *(group for who in people.values() for group in who.groups)}
+    return {group: ApproverGroup(local_users=_of(people, group)) for group in known}
 
 
 def _of(people: Mapping[str, Person], group: str) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from flows.conductor import Conductor
 from flows.gameday.play.diary import Diary
+from flows.gameday.play.in_slack import SlackApp
 from flows.gameday.play.mailbox import Mailbox, Rejected
 from flows.intake.finding import Finding
 from flows.intake_desk import Intake
@@ -23,7 +24,8 @@ AGAIN = timedelta(seconds=5)
 
 
 class Service:
-    """Takes findings in and carries incidents out, without Prefect and without Slack."""
+    """Takes findings in and carries incidents out, without Prefect; people are told of it where they
+    play, ``in_slack``."""
 
     def __init__(
         self,
@@ -32,6 +34,8 @@ class Service:
         journal: Journal,
         mailbox: Mailbox,
         diary: Diary,
+        *,
+        in_slack: bool = False,
     ) -> None:
         self.conductor = Conductor(settings, playbooks, journal, prefect=False)
         self.responder: Responder = self.conductor.responder()
@@ -47,7 +51,10 @@ class Service:
             self._heard,
         )
         self._looked_at: datetime | None = None
+        self._slack = SlackApp(self.conductor) if in_slack else None
         self.conductor.warm_up()
+        if self._slack:
+            self._slack.start()
 
     def take(self) -> tuple[bool, bool]:
         """Take in what has arrived: whether there was any, and whether some could not be dealt with
@@ -68,6 +75,11 @@ class Service:
         self._looked_at = now
         self.conductor.go_on_with_all()
         return True
+
+    def is_over(self) -> bool:
+        """Whether nothing goes on, and nobody is waited for."""
+        states = {incident.status for incident in self.responder.incidents()}
+        return bool(states) and not states & {"proposed", "waiting"} and not self.unfinished()
 
     def unfinished(self) -> list[str]:
         """The ids of the incidents that were begun and not ended."""
@@ -99,6 +111,8 @@ class Service:
 
     def stop(self) -> None:
         """Begin nothing new, and end."""
+        if self._slack:
+            self._slack.stop(_ENDS_WITHIN)
         self.conductor.stop(_ENDS_WITHIN)
         self._connections.close()
 
