@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from benchmarks import cold, fleet, isolation, journal, serve, simulator, startup
+from benchmarks import cold, fleet, gameday, isolation, journal, serve, simulator, startup
 from benchmarks.fidelity import measure as fidelity
 
 
@@ -21,6 +21,7 @@ def main() -> None:
         "fleet plan": fleet.measure(),
         "cold": cold.measure(arguments.runs),
         "service": serve.measure(),
+        "game days": gameday.measure(),
         "simulated AWS": simulator.measure(),
         "simulated AWS: rules of AWS that hold": fidelity.measure(),
     }

@@ -1,25 +1,32 @@
-"""Twins of large accounts: how long a snapshot of 2,000 resources takes, and how much memory.
+"""Game days: how long ten scenarios take, how long a twin of 2,000 resources, and how much memory.
 
-The simulated AWS runs in a process of its own, as in a drill; the twin is read from its file and
+Scenarios are played by the command, two side by side, each by a process of its own. Of a twin, the
+simulated AWS runs in a process of its own, as in a drill; the twin is read from its file and
 built by another one. The memory is the most that both had together.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks.sandbox import post, sandbox
+from flows.gameday.scenario_file import load_scenario, shipped
+from flows.gameday.score import pasts
 from flows.gameday.worlds import account as form
 from flows.gameday.worlds import client
 
 RESOURCES = 2_000
 MOST_SECONDS = 20
 MOST_MEGABYTES = 500
+SCENARIOS = 10
+MOST_SECONDS_OF_SCENARIOS = 60
 REGION = "eu-west-1"
 _ZONES = "abc"
 _BUILDER = """
@@ -64,6 +71,61 @@ _NO_RESOURCES = frozenset({"version", "region"})
 
 
 def measure(resources: int = RESOURCES) -> dict[str, str]:
+    """What scenarios and a twin take."""
+    return {**scenarios(), **twin(resources)}
+
+
+def scenarios(seed: int = 1) -> dict[str, str]:
+    """What it took to play ten of the scenarios that ship, and the most memory at one time."""
+    names = shipped()[:SCENARIOS]
+    with tempfile.TemporaryDirectory() as home:
+        command = [sys.executable, "-m", "flows.cli", "gameday", "run", *names]
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            [*command, "--seed", str(seed)],
+            env={**os.environ, "CLAMPDOWN_HOME": home},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        peak = 0.0
+        while process.poll() is None:
+            peak = max(peak, _family_megabytes(process.pid))
+            time.sleep(0.2)
+        seconds = time.perf_counter() - began
+        passed = sum(past.passed for past in pasts(Path(home)))
+        simulated = sum(load_scenario(name).lasts.total_seconds() for name in names) / 3600
+    return {
+        f"{len(names)} scenarios, {simulated:.0f} simulated hours: real time (passed)": (
+            f"{seconds:.0f} s ({passed} of {len(names)}; at most {MOST_SECONDS_OF_SCENARIOS} s)"
+        ),
+        "memory of all their processes together, at most": f"{peak:.0f} MB (at most {MOST_MEGABYTES} MB)",
+    }
+
+
+def _family_megabytes(root: int) -> float:
+    """What a process and all below it have for themselves: each shared page counts once (PSS)."""
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+            except OSError:
+                continue
+            parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+    family = {root}
+    while more := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= more
+    total = 0
+    for pid in family:
+        try:
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total / 1024
+
+
+def twin(resources: int = RESOURCES) -> dict[str, str]:
     """What it took to read such a world from its file and to build it, and the memory."""
     world = large_world(resources)
     with tempfile.TemporaryDirectory() as folder, sandbox(latency_ms=0) as simulated:

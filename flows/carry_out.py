@@ -133,8 +133,12 @@ def _close(execution: Execution, error: ClampdownError | None) -> None:
         why = "The journal could not be written meanwhile; this goes on by itself."
         execution.recorder.append("incident.paused", {"why": why})
         return
-    body = {"status": _status(execution, error), "error": str(error) if error else ""}
-    if not error and execution.failures:
+    status = _status(execution, error)
+    body = {"status": status, "error": str(error) if error else ""}
+    if status == "aborted":
+        # Why somebody has stopped it says more than that it has stopped.
+        body["error"] = execution.incident().error
+    elif not error and execution.failures:
         body["error"] = "; ".join(execution.failures)
     execution.recorder.append("incident.closed", body)
 

@@ -93,9 +93,10 @@ def _found(office: Office) -> dict[str, Any]:
 
 
 def test_looking_is_for_members_and_answers_to_them_alone(office: Office) -> None:
-    office.open()
+    running = office.open()
     office.contain()
     incident = office.incident().id
+    office.until(lambda: running.service.face.poster.behind == 0)
     before = len(office.posts())
     assert office.mallory.command("/clampdown incidents", office.room).ok
     office.said_to(office.mallory, incident, "tag-it")
