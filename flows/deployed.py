@@ -23,9 +23,9 @@ from prefect.deployments import run_deployment
 from prefect.states import Completed, Failed
 
 from flows.carry_out import stoppable
-from flows.drill_days import off_today, surprise
 from flows.gameday.archive import play
 from flows.gameday.assessment import Assessment
+from flows.gameday.days_off import off_today, surprise
 from flows.identity import SERVICE
 from flows.incident import Incident
 from flows.journal.errors import IncidentHeld

@@ -159,6 +159,97 @@ def report(
     _show(went, as_json)
 
 
+@app.command("schedule")
+def schedule_drills(
+    scenario: Annotated[
+        str | None, typer.Argument(metavar="SCENARIO", help="Lists all schedules without.")
+    ] = None,
+    cron: Annotated[
+        str | None, typer.Option("--cron", help='When, for example "0 10 * * TUE".')
+    ] = None,
+    timezone: Annotated[str, typer.Option("--timezone", help="In which time zone.")] = "UTC",
+    window: Annotated[
+        str | None,
+        typer.Option("--window", help="A surprise: at some time within, for example 4h."),
+    ] = None,
+    blackout: Annotated[
+        list[str] | None,
+        typer.Option("--blackout", metavar="DAY[..DAY]", help="Never on these days."),
+    ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Take the schedule away.")] = False,
+    playbooks: PlaybooksFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have Prefect start a drill again and again, or list what it will start.
+
+    `clampdown gameday worker` plays them.
+    """
+    from datetime import timedelta
+
+    from flows.gameday.schedule import DrillTimes, schedule, scheduled, unschedule
+    from runbooks.step import read_duration, write_duration
+
+    settings = settings_of(playbooks)
+    if scenario is not None:
+        from flows.gameday.scenario_file import load_scenario
+
+        load_scenario(scenario)
+        if remove:
+            unschedule(scenario, settings)
+            say(f"{scenario} has no schedule any more.")
+            return
+        if cron is None:
+            raise InvalidInput(
+                f"When is {scenario} to be played?", advice='For example --cron "0 10 * * TUE".'
+            )
+        try:
+            length = read_duration(window) if window else timedelta(0)
+        except ValueError as error:
+            raise InvalidInput(f"--window: {error}.") from error
+        schedule(scenario, DrillTimes(cron, timezone, length, tuple(blackout or ())), settings)
+        say(f"{scenario} is scheduled. `clampdown gameday schedule` lists when.")
+        return
+    rows = scheduled(settings)
+    if as_json:
+        print_json(
+            {
+                "schedules": [
+                    {
+                        "scenario": row.scenario,
+                        "cron": row.times.cron,
+                        "timezone": row.times.timezone,
+                        "window_seconds": row.times.window.total_seconds(),
+                        "blackout": row.times.blackout,
+                        "active": row.active,
+                        "next": [at.isoformat() for at in row.next],
+                    }
+                    for row in rows
+                ]
+            }
+        )
+        return
+    from flows.console.terminal import console, table
+
+    view = table("SCENARIO", "CRON", "TIME ZONE", "SURPRISE WITHIN", "NOT ON", "NEXT (UTC)")
+    for row in rows:
+        within = write_duration(row.times.window) if row.times.window else ""
+        due = (
+            f"{row.next[0]:%Y-%m-%d %H:%M}" if row.next else ("" if row.active else "switched off")
+        )
+        days = ", ".join(row.times.blackout)
+        view.add_row(row.scenario, row.times.cron, row.times.timezone, within, days, due)
+    console().print(view)
+
+
+@app.command()
+def worker(playbooks: PlaybooksFile = None, as_json: AsJson = False) -> None:
+    """Play what is scheduled, until Ctrl-C: a worker of Prefect, without credentials."""
+    from flows.gameday.schedule import work
+
+    del as_json
+    raise typer.Exit(work(settings_of(playbooks)))
+
+
 def _chosen(names: Sequence[str], every: bool) -> dict[str, Scenario]:
     from flows.gameday.scenario_file import load_scenario, read_scenario, shipped
 

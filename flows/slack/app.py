@@ -131,6 +131,8 @@ async def _obey(desk: Desk, caller: Caller, text: str, trigger: str) -> None:
             await desk.run_game_day(caller, scenario)
         case GameDay("report", drill):
             await desk.report_game_day(caller, drill)
+        case GameDay("schedule" | "unschedule") as wanted:
+            await desk.schedule_game_day(caller, wanted)
         case GameDay():
             await desk.list_game_days(caller)
         case Help():

@@ -17,6 +17,8 @@ USAGE = """\
 /clampdown resume-automatic REASON
 /clampdown drill
 /clampdown gameday [list | run SCENARIO | report [DRILL]]
+/clampdown gameday schedule [SCENARIO 0 10 * * TUE [Europe/Berlin]]
+/clampdown gameday unschedule SCENARIO
 /clampdown help"""
 
 _LONGEST = 2_000
@@ -83,10 +85,12 @@ class Drill:
 @dataclass(frozen=True)
 class GameDay:
     """Play a scenario, or see which there are, or how a drill went (the newest one where ``name``
-    is empty)."""
+    is empty); have one played again and again, by a ``cron`` in a ``timezone``, or no more."""
 
-    does: Literal["list", "run", "report"] = "list"
+    does: Literal["list", "run", "report", "schedule", "unschedule"] = "list"
     name: str = ""
+    cron: str = ""
+    timezone: str = "UTC"
 
 
 @dataclass(frozen=True)
@@ -175,7 +179,14 @@ def _game_day(words: list[str]) -> GameDay:
             return GameDay("report")
         case ["report", drill]:
             return GameDay("report", _name(drill, "drill"))
-    raise _unusable("A game day is listed, run by its scenario's name, or reported.")
+        case ["schedule"]:
+            return GameDay("schedule")
+        case ["schedule", scenario, minute, hour, day, month, weekday, *zone] if len(zone) < 2:
+            cron = " ".join((minute, hour, day, month, weekday))
+            return GameDay("schedule", _name(scenario, "scenario"), cron, *zone)
+        case ["unschedule", scenario]:
+            return GameDay("unschedule", _name(scenario, "scenario"))
+    raise _unusable("A game day is listed, run by its scenario's name, reported, or scheduled.")
 
 
 def _incident(word: str) -> str:

@@ -23,7 +23,7 @@ from flows.intake.finding import Finding
 from flows.slack.actions import FreezeValue, GateValue, TaskValue
 from flows.slack.away import AWAY_KIND, CHAIN, Away, away_body, away_now
 from flows.slack.budgets import Budgets, budgets
-from flows.slack.commands import Contain
+from flows.slack.commands import Contain, GameDay
 from flows.slack.failures import FAILURES, OF_SLACK, reason
 from flows.slack.freeze import Freeze, freezes
 from flows.slack.home import MOST_TASKS, Tasks, home
@@ -272,6 +272,14 @@ class Desk:
         """Post how a drill went where it was asked for."""
         await self._allowed(caller, "report a drill")
         await self._game_days.report(self._room(caller), drill=drill)
+
+    async def schedule_game_day(self, caller: Caller, wanted: GameDay) -> None:
+        """Have a scenario played again and again, or no more, or see what is scheduled."""
+        if wanted.name:
+            await self._allowed(caller, f"{wanted.does} {wanted.name}")
+        else:
+            await self.require_member(caller)
+        await self.show(caller, await self._game_days.schedule(wanted), [])
 
     # Looking
 

@@ -19,7 +19,9 @@ from flows.gameday.report import html
 from flows.gameday.run import require_playable, run_drill
 from flows.gameday.scenario import Scenario
 from flows.gameday.scenario_file import load_scenario, shipped
+from flows.gameday.schedule import DrillTimes, schedule, scheduled, unschedule
 from flows.settings import Settings
+from flows.slack.commands import GameDay
 from flows.slack.failures import FAILURES, reason
 from flows.slack.posting import web_client
 from flows.slack.settings import load_slack_settings
@@ -65,6 +67,25 @@ class GameDays:
             await announced(self._client, channel, name, seed, self._settings, asker)
         finally:
             self._playing = ""
+
+    async def schedule(self, wanted: GameDay) -> str:
+        """Have Prefect start a scenario again and again, or no more; what is scheduled then.
+
+        Raises InvalidInput, and ClampdownError where no Prefect server answers.
+        """
+        if wanted.name:
+            load_scenario(wanted.name)
+            if wanted.does == "unschedule":
+                await asyncio.to_thread(unschedule, wanted.name, self._settings)
+            else:
+                times = DrillTimes(wanted.cron, wanted.timezone)
+                await asyncio.to_thread(schedule, wanted.name, times, self._settings)
+        rows = await asyncio.to_thread(scheduled, self._settings)
+        lines = [
+            f"{code(row.scenario, 60)} {code(row.times.cron, 60)} {safe(row.times.timezone, 60)}"
+            for row in rows
+        ]
+        return "\n".join(lines) or "No game day is scheduled."
 
     async def report(self, channel: str, drill: str = "") -> None:
         """Post how a drill went, with the whole report as a file. Raises InvalidInput."""

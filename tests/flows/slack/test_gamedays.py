@@ -36,6 +36,10 @@ def test_who_may_trigger_nothing_runs_none(office: Office) -> None:
     assert office.alice.command("/clampdown gameday run crypto-minig", office.room).ok
     office.said_to(office.alice, "crypto-mining")
 
+    assert office.mallory.command("/clampdown gameday unschedule crypto-mining", office.room).ok
+    office.said_to(office.mallory, "unschedule crypto-mining", "Nothing was done")
+    assert office.alice.command("/clampdown gameday schedule", office.room).ok
+    office.said_to(office.alice, "No Prefect server")
     # A scenario of a playbook that there isn't is not even announced.
     assert office.alice.command("/clampdown gameday run crypto-mining", office.room).ok
     office.said_to(office.alice, "ec2-compromise")

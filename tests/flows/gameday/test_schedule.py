@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
-from flows.drill_schedule import LONGEST_WINDOW, DrillTimes
+from flows.gameday.schedule import LONGEST_WINDOW, DrillTimes
 from flows.prefect_server import EmbeddedServer, embed_prefect, require_answer
 from runbooks.errors import InvalidInput
 from tests.conftest import ROOT
+from tests.flows.scene import until
 
 
 @pytest.fixture
@@ -72,6 +76,44 @@ def test_a_schedule_is_made_changed_listed_and_taken_away(server: str, tmp_path:
     again = clampdown(tmp_path, server, "crypto-mining", "--remove")
     assert again.returncode == 2
     assert "has no schedule" in again.stderr
+
+
+@pytest.mark.timeout(240)
+def test_a_worker_plays_what_is_scheduled(server: str, tmp_path: Path) -> None:
+    made = clampdown(tmp_path, server, "crypto-mining", "--cron", "0 10 * * TUE")
+    assert made.returncode == 0, made.stderr
+    environment = {
+        **os.environ,
+        "PREFECT_API_URL": server,
+        "CLAMPDOWN_HOME": str(tmp_path),
+        "CLAMPDOWN_PLAYBOOKS": str(ROOT / "playbooks.yaml"),
+        "AWS_ACCESS_KEY_ID": "AKIAREAL",
+    }
+    worker = subprocess.Popen(
+        [sys.executable, "-P", "-m", "flows.cli", "gameday", "worker"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        with httpx.Client(base_url=server, trust_env=False, timeout=30) as api:
+            found = api.get("/deployments/name/clampdown-drill/crypto-mining")
+            deployment = found.raise_for_status().json()["id"]
+            begun = api.post(f"/deployments/{deployment}/create_flow_run", json={})
+            run = begun.raise_for_status().json()["id"]
+
+            def state() -> dict[str, Any]:
+                asked = api.get(f"/flow_runs/{run}").raise_for_status()
+                return dict(asked.json()["state"])
+
+            until(lambda: state()["type"] in ("COMPLETED", "FAILED", "CRASHED"), 150)
+            assert state()["message"] == "crypto-mining: 100 of 100."
+    finally:
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+    (home,) = (tmp_path / "drills").iterdir()
+    assert home.name.startswith("drill-")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.drill_days import blacked_out, off_today, surprise, zone
+from flows.gameday.days_off import blacked_out, off_today, surprise, zone
 from runbooks.errors import InvalidInput
 
 HOLIDAYS = "2026-12-24..2027-01-02"

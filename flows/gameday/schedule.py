@@ -7,17 +7,21 @@ that are blacked out nothing is played.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from flows.drill_days import blacked_out, zone
+from flows.gameday.days_off import blacked_out, zone
 from flows.settings import Settings
 from runbooks.errors import ClampdownError, InvalidInput
 
 POOL = "clampdown-drills"
 """The work pool whose worker plays drills; it needs neither credentials nor the journal."""
 FLOW = "clampdown-drill"
+# By name: the flow stands above all that it plays with.
+_ENTRYPOINT = "flows.deployed.drill"
 LONGEST_WINDOW = timedelta(days=7)
 _READY = timedelta(seconds=10)
 
@@ -72,12 +76,12 @@ def schedule(scenario: str, times: DrillTimes, settings: Settings) -> ScheduledD
     """
     times.check()
     _reach(settings)
+    from prefect.flows import load_flow_from_entrypoint
     from prefect.schedules import Cron
     from prefect.types.entrypoint import EntrypointType
 
-    from flows.deployed import drill
-
     _make_pool()
+    drill: Any = load_flow_from_entrypoint(_ENTRYPOINT)
     deployment: Any = drill.to_deployment(
         scenario,
         schedule=Cron(times.cron, timezone=times.timezone),
@@ -94,6 +98,21 @@ def schedule(scenario: str, times: DrillTimes, settings: Settings) -> ScheduledD
     )
     deployment.apply()
     return ScheduledDrill(scenario, times, True, ())
+
+
+def work(settings: Settings) -> int:
+    """Play what is scheduled, until Ctrl-C; the exit code. Raises as :func:`schedule` does.
+
+    Whoever reaches Prefect's API can run commands where this runs: it has no credentials.
+    """
+    _reach(settings)
+    _make_pool()
+    given = {name: text for name, text in os.environ.items() if not name.startswith("AWS_")}
+    command = [sys.executable, "-P", "-m", "prefect", "worker", "start", "--pool", POOL]
+    try:
+        return subprocess.call(command, env=given)
+    except KeyboardInterrupt:
+        return 0
 
 
 def unschedule(scenario: str, settings: Settings) -> None:
