@@ -72,17 +72,17 @@ _NO_RESOURCES = frozenset({"version", "region"})
 
 def measure(resources: int = RESOURCES) -> dict[str, str]:
     """What scenarios and a twin take."""
-    return {**scenarios(), **twin(resources)}
+    return {**scenarios(1), **scenarios(2), **twin(resources)}
 
 
-def scenarios(seed: int = 1) -> dict[str, str]:
+def scenarios(at_once: int, seed: int = 1) -> dict[str, str]:
     """What it took to play ten of the scenarios that ship, and the most memory at one time."""
     names = shipped()[:SCENARIOS]
     with tempfile.TemporaryDirectory() as home:
         command = [sys.executable, "-m", "flows.cli", "gameday", "run", *names]
         began = time.perf_counter()
         process = subprocess.Popen(
-            [*command, "--seed", str(seed)],
+            [*command, "--seed", str(seed), "--at-once", str(at_once)],
             env={**os.environ, "CLAMPDOWN_HOME": home},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -95,10 +95,12 @@ def scenarios(seed: int = 1) -> dict[str, str]:
         passed = sum(past.passed for past in pasts(Path(home)))
         simulated = sum(load_scenario(name).lasts.total_seconds() for name in names) / 3600
     return {
-        f"{len(names)} scenarios, {simulated:.0f} simulated hours: real time (passed)": (
+        f"{len(names)} scenarios, {simulated:.0f} simulated hours, {at_once} at once: time (passed)": (
             f"{seconds:.0f} s ({passed} of {len(names)}; at most {MOST_SECONDS_OF_SCENARIOS} s)"
         ),
-        "memory of all their processes together, at most": f"{peak:.0f} MB (at most {MOST_MEGABYTES} MB)",
+        f"memory of all their processes together, {at_once} at once": (
+            f"{peak:.0f} MB (at most {MOST_MEGABYTES} MB)"
+        ),
     }
 
 

@@ -18,7 +18,7 @@ from runbooks import clock
 from runbooks.clock import Act, Clock, Lend, ResultT
 
 # From one callback of an event loop to the next nothing is counted; it takes less than this.
-_QUIET = 0.05
+_QUIET = 0.02
 _LOOK_EVERY = 0.005
 # A sleeper looks so often whether the event that it waits for is set.
 _LOOK_AT_EVENT = 0.02

@@ -101,6 +101,9 @@ def run(
             "--people", help="Stand-ins, or real people in Slack: one scenario, in real time."
         ),
     ] = Players.STAND_INS,
+    at_once: Annotated[
+        int, typer.Option("--at-once", help="How many side by side.", min=1, max=16)
+    ] = 1,
     seed: Seed = None,
     html: Html = None,
     junit: JUnit = None,
@@ -129,7 +132,12 @@ def run(
         went = [play_in_slack(name, only, drawn, settings, told=say)]
     else:
         homes = run_all(
-            chosen, playbooks=settings.playbooks, home=settings.home, seed=drawn, told=say
+            chosen,
+            playbooks=settings.playbooks,
+            home=settings.home,
+            seed=drawn,
+            at_once=at_once,
+            told=say,
         )
         went = [assessed(drill_in(home), settings) for home in homes]
     _write(went, html, junit)

@@ -25,9 +25,6 @@ from runbooks.errors import ClampdownError, InvalidInput
 from runbooks.loader import load
 from runbooks.registry import STEPS
 
-STAGES = 2
-"""How many drills go on side by side where several are asked for."""
-
 _PLAYER = "flows.gameday.play"
 # In real time; a scenario takes seconds.
 _LONGEST = timedelta(minutes=10)
@@ -91,11 +88,13 @@ def run_all(
     playbooks: Path,
     home: Path,
     seed: int,
+    at_once: int = 1,
     told: Told = lambda text: None,
 ) -> list[Path]:
-    """Play scenarios in the sandbox, two side by side; the folders of their drills, in that order.
+    """Play scenarios in the sandbox; the folders of their drills, in that order.
 
-    ``told`` is told what happens, line by line, each with the name of its scenario.
+    ``at_once`` are played side by side; each takes a core and some 350 MB. ``told`` is told what
+    happens, line by line, each with the name of its scenario.
 
     Raises ClampdownError where one can't be started, or can't go on, once all others are over.
     """
@@ -122,7 +121,7 @@ def run_all(
             stages.put(stage)
 
     with ExitStack() as stack:
-        side_by_side = max(1, min(STAGES, len(scenarios)))
+        side_by_side = max(1, min(at_once, len(scenarios)))
         for _ in range(side_by_side):
             stages.put(stack.enter_context(Stage()))
         with ThreadPoolExecutor(side_by_side) as threads:

@@ -18,6 +18,8 @@ _GIVEN = {
     "AWS_EC2_METADATA_DISABLED": "true",
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    # Memory for each of many threads would be kept for good.
+    "MALLOC_ARENA_MAX": "2",
 }
 _PROXIES = {"http_proxy", "https_proxy", "all_proxy"}
 

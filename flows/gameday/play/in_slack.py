@@ -12,8 +12,6 @@ from flows.gameday.drills import PERSON
 from flows.gameday.play.diary import Diary
 from flows.journal.record import Record
 from flows.responder import Responder
-from flows.slack.service import slack_face
-from flows.slack.settings import load_slack_settings
 from runbooks.errors import ClampdownError
 
 _UP_WITHIN = timedelta(seconds=30)
@@ -86,6 +84,10 @@ class SlackApp:
 
     async def _serve(self) -> None:
         self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+        # Much to import, for what most drills do without.
+        from flows.slack.service import slack_face
+        from flows.slack.settings import load_slack_settings
+
         settings = load_slack_settings(http=False)
         async with slack_face(settings, self._conductor, http=False):
             self._up.set_result(None)

@@ -6,7 +6,9 @@ import json
 import sys
 import threading
 from datetime import timedelta
+from functools import cache
 from types import TracebackType
+from typing import Any
 
 from flows.gameday.play import child
 from runbooks.errors import ClampdownError
@@ -73,8 +75,22 @@ class Stage:
         child.end(self._process, _ENDS_WITHIN)
 
 
+def _read_models_once() -> None:
+    """Have the models of AWS's services in memory once: moto and the SDK each read them anew."""
+    from botocore.loaders import JSONFileLoader
+
+    read = JSONFileLoader.load_file
+
+    @cache
+    def read_once(path: str) -> Any:
+        return read(JSONFileLoader(), path)
+
+    JSONFileLoader.load_file = lambda self, path: read_once(path)
+
+
 def _be_the_stage() -> None:
     """Be the simulated AWS: a line for each reset, until standard input ends."""
+    _read_models_once()
     from flows.gameday.aws.instance_findings import InstanceFinding
     from flows.gameday.aws.server import SimulatedAws
     from flows.gameday.play.mailbox import Mailbox

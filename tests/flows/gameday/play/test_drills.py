@@ -388,6 +388,7 @@ def test_several_are_played_side_by_side(director: Director, tmp_path: Path) -> 
         playbooks=director.playbooks,
         home=tmp_path,
         seed=3,
+        at_once=2,
         told=told.append,
     )
 
