@@ -5,7 +5,7 @@ Every figure carries the records of the journal that it was made from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -154,8 +154,8 @@ class Assessment:
 
     ``score`` is between 0 and 100 and ``formula`` says, in one line with its numbers, how it was
     made. ``people_share`` is the share of the time until containment spent waiting for people
-    (None where nothing was contained). ``planned`` and ``actual`` are changes by step. Whatever is no
-    class of its own names its records under ``sources``.
+    (None where nothing was contained). ``in_words`` tells the differences in sentences, by when they
+    were looked at. Whatever is no class of its own names its records under ``sources``.
     """
 
     drill: str
@@ -190,3 +190,4 @@ class Assessment:
     lessons: tuple[Lesson, ...]
     past: tuple[Past, ...]
     coverage: tuple[Coverage, ...]
+    in_words: dict[str, tuple[str, ...]] = field(default_factory=dict)

@@ -60,11 +60,19 @@ class _Telling:
                 if identity in self.names:
                     tagged[identity] += 1
                 continue
-            tell = getattr(self, f"_{kind}", None)
-            known = list(tell(rest, before, after)) if tell else []
+            known = self._told(kind, rest, before, after)
             yield from known or [f"{change['path']}: {_short(before)} became {_short(after)}"]
         for identity, count in tagged.items():
             yield f"{self._called(identity)}: {_number(count, 'tag')} changed"
+
+    def _told(self, kind: str, rest: str, before: Any, after: Any) -> list[str]:
+        """Its sentences; none where it is nothing that there are words for."""
+        tell = getattr(self, f"_{kind}", None)
+        try:
+            return list(tell(rest, before, after)) if tell else []
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            # The state of a live account, or of another version, has another shape.
+            return []
 
     def _called(self, identity: str) -> str:
         """Its name in the world, with its id."""

@@ -14,7 +14,7 @@ from flows.gameday.score.lessons import Seen, lessons
 from flows.gameday.score.passing import passed
 from flows.gameday.score.phases import people_share, phases
 from flows.gameday.score.reading import Played, read
-from flows.gameday.score.safety import differences, safety
+from flows.gameday.score.safety import differences, in_words, safety
 from flows.gameday.score.timeline import moments
 from flows.gameday.score.trend import earlier, played_at, timings
 from flows.gameday.score.untested import not_tested
@@ -85,6 +85,7 @@ def assess(
         lessons=lessons(seen),
         past=before,
         coverage=tuple(coverage),
+        in_words=in_words(played),
     )
 
 

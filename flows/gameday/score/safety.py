@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+from flows.gameday import difference_text
 from flows.gameday.drills import DIFFERENCE
 from flows.gameday.score.reading import Played, Told, source, sources
 from flows.incident import Outcome
@@ -69,6 +70,15 @@ def differences(played: Played) -> tuple[dict[str, Any], ...]:
         for record in played.drill.of(DIFFERENCE)
         for change in record.body["changes"]
     )
+
+
+def in_words(played: Played) -> dict[str, tuple[str, ...]]:
+    """The same in sentences, by when it was looked at."""
+    names = played.drill.about["names"]
+    return {
+        record.body["when"]: tuple(difference_text.in_words(record.body["changes"], names))
+        for record in played.drill.of(DIFFERENCE)
+    }
 
 
 def left_behind(difference: Record) -> list[str]:
