@@ -390,10 +390,11 @@ class Conductor:
         with self._lock:
             if incident and not beside and incident in self._threads.values():
                 return False
+            # Not before it is sure to begin: what never ends would be at work for ever.
+            counted = clock.handed(work)
+            # Whoever sees it may wait for it to end, so it has to have begun.
+            thread.start()
             self._threads[thread] = incident
-        # Not before it is sure to begin: what never ends would be at work for ever.
-        counted = clock.handed(work)
-        thread.start()
         return True
 
     def _named(self, incident: str) -> None:

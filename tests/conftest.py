@@ -21,8 +21,10 @@ from tests.runbooks.stage import Stage, set_up_world
 for name in [name for name in os.environ if name.startswith(("AWS_", "CLAMPDOWN_"))]:
     if name not in {"CLAMPDOWN_SHARED_DATA", "CLAMPDOWN_TEST_POSTGRES"}:
         del os.environ[name]
-# Nor does a terminal's width, which some test runners set.
+# Nor does it matter which terminal they are run in, and how wide that is.
 os.environ.pop("COLUMNS", None)
+os.environ.pop("NO_COLOR", None)
+os.environ["TERM"] = "xterm-256color"
 os.environ.update(
     AWS_ACCESS_KEY_ID="AKIATEST000000000000",
     AWS_SECRET_ACCESS_KEY="test",

@@ -192,7 +192,8 @@ BOMBS = {
 def test_a_bomb_does_not_go_off(bomb: str) -> None:
     begun = time.process_time()
     source = parse(BOMBS[bomb].encode())
-    assert time.process_time() - begun < 1
+    # What goes off takes minutes, or all memory.
+    assert time.process_time() - begun < 10
     assert source.faults or bomb in {"long key", "point digits"}
 
 

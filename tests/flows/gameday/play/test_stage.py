@@ -80,6 +80,7 @@ def test_its_environment_has_nothing_of_accounts_and_settings() -> None:
         "AWS_SECRET_ACCESS_KEY",
         "AWS_EC2_METADATA_DISABLED",
         "AWS_CONFIG_FILE",
+        "MALLOC_ARENA_MAX",
         "AWS_SHARED_CREDENTIALS_FILE",
     }
     assert kept["AWS_ACCESS_KEY_ID"].startswith("AKIASIMULATED")
