@@ -199,8 +199,9 @@ def run(
 ) -> None:
     """Open an incident and carry a playbook out on its targets."""
     from flows.identity import local_identity
+    from flows.intake.parse import parse_one
 
-    about = _one_finding(finding) if finding else None
+    about = parse_one(finding) if finding else None
     with _shown(_responder(playbooks, simulate, region, target), as_json, calls) as responder:
         started = responder.run(
             playbook,
@@ -226,8 +227,9 @@ def respond(
 ) -> None:
     """Do what the service would do with a finding: route it, then run its playbook or propose it."""
     from flows.identity import local_identity
+    from flows.intake.parse import parse_one
 
-    about = _one_finding(finding)
+    about = parse_one(finding)
     with _shown(_responder(playbooks, simulate, about.region), as_json, calls) as responder:
         started = responder.respond(
             about, local_identity(), prefect=not without_prefect, wait=not no_wait
@@ -1005,19 +1007,6 @@ def _named(loaded: Playbooks, name: str) -> Any:
         there = ", ".join(sorted(loaded.playbooks)) or "none"
         raise InvalidInput(f"There is no playbook {name!r}.", advice=f"There are: {there}.")
     return loaded.playbooks[name]
-
-
-def _one_finding(path: Path) -> Any:
-    from flows.intake.finding import newest_of_each
-    from flows.intake.parse import parse_file
-
-    found = newest_of_each(parse_file(path))
-    if len(found) != 1:
-        raise InvalidInput(
-            f"{path} holds {len(found)} findings; one at a time is responded to.",
-            advice="Put one finding into a file of its own.",
-        )
-    return found[0]
 
 
 def _explain(error: ClampdownError) -> int:

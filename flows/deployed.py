@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import secrets
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -26,6 +25,7 @@ from flows.carry_out import stoppable
 from flows.gameday.archive import play
 from flows.gameday.assessment import Assessment
 from flows.gameday.days_off import off_today, surprise
+from flows.gameday.run import drawn
 from flows.identity import SERVICE
 from flows.incident import Incident
 from flows.journal.errors import IncidentHeld
@@ -34,8 +34,6 @@ from flows.settings import load_settings
 from runbooks.errors import ClampdownError, Interrupted
 from runbooks.loader import load
 from runbooks.registry import STEPS
-
-_SEEDS = 2**31
 
 
 @flow(name="clampdown-respond", flow_run_name="respond {incident}", persist_result=False)
@@ -96,9 +94,8 @@ def _played(scenario: str, seed: int | None) -> Assessment:
     """Play it, and have Slack told that it begins and how it went, where it can be told."""
     settings = load_settings()
     places = load(settings.playbooks, STEPS).slack
-    drawn = secrets.randbelow(_SEEDS) if seed is None else seed
     if places is None or not os.environ.get("CLAMPDOWN_SLACK_BOT_TOKEN"):
-        return play(scenario, drawn, settings)
+        return play(scenario, drawn(seed), settings)
     from flows.slack.gamedays import announced
     from flows.slack.posting import web_client
     from flows.slack.settings import load_slack_settings
@@ -107,7 +104,7 @@ def _played(scenario: str, seed: int | None) -> Assessment:
 
     async def told() -> Assessment:
         client = web_client(slack.api_url, slack.bot_token.get_secret_value())
-        return await announced(client, places.channel, scenario, drawn, settings)
+        return await announced(client, places.channel, scenario, drawn(seed), settings)
 
     return asyncio.run(told())
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from pathlib import Path
 
 from flows.gameday.assessment import Assessment, Past
@@ -33,7 +32,7 @@ def play(name: str, seed: int, settings: Settings) -> Assessment:
 
 def drill_in(home: Path) -> Drill:
     """The drill that is kept in a folder of its own."""
-    with _journal(f"sqlite:///{home / 'journal.db'}") as journal:
+    with closing(Journal.open(f"sqlite:///{home / 'journal.db'}")) as journal:
         return read_drill(home, journal, home.name)
 
 
@@ -70,14 +69,5 @@ def _live(settings: Settings) -> list[Drill]:
     """The live drills; they are in the journal of real incidents, if there is one yet."""
     if not settings.journal and not (settings.home / "journal.db").exists():
         return []
-    with _journal(settings.journal_url) as journal:
+    with closing(Journal.open(settings.journal_url)) as journal:
         return list(live_drills(settings.home, journal))
-
-
-@contextmanager
-def _journal(url: str) -> Iterator[Journal]:
-    journal = Journal.open(url)
-    try:
-        yield journal
-    finally:
-        journal.close()

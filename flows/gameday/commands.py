@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.gameday.shadow.commands import app as shadow_app
-from flows.gameday.twin_commands import SEEDS, Html, Seed, replay
+from flows.gameday.showing import Html, Seed, require_one, show, write_html
 from flows.gameday.twin_commands import app as twin_app
+from flows.gameday.twin_commands import replay
 from flows.options import (
     FAILED,
     AsJson,
@@ -114,37 +115,37 @@ def run(
 
     Nothing real is reached. Ends with 1 where an objective is missed.
     """
-    import secrets
-
     from flows.gameday.archive import assessed, drill_in
-    from flows.gameday.run import run_all
+    from flows.gameday.run import drawn, run_all
 
     settings = settings_of(playbooks)
     load_playbooks(settings)
     chosen = _chosen(scenario or [], every)
-    drawn = secrets.randbelow(SEEDS) if seed is None else seed
+    require_one(len(chosen), html)
+    seed = drawn(seed)
     if people is Players.SLACK:
         from flows.slack.gamedays import play_in_slack
 
         if len(chosen) != 1:
             raise InvalidInput("People play one scenario at a time.", advice="Name one.")
         ((name, only),) = chosen.items()
-        went = [play_in_slack(name, only, drawn, settings, told=say)]
+        went = [play_in_slack(name, only, seed, settings, told=say)]
     else:
         homes = run_all(
             chosen,
             playbooks=settings.playbooks,
             home=settings.home,
-            seed=drawn,
+            seed=seed,
             at_once=at_once,
             told=say,
         )
         went = [assessed(drill_in(home), settings) for home in homes]
-    _write(went, html, junit)
-    _show(went, as_json)
+    write_html(went[0], html)
+    _write_junit(went, junit)
+    show(went, as_json)
     if not all(assessment.passed for assessment in went):
         names = " ".join(item.scenario for item in went if not item.passed)
-        say(f"Seed {drawn}. The same again: clampdown gameday run {names} --seed {drawn}")
+        say(f"Seed {seed}. The same again: clampdown gameday run {names} --seed {seed}")
         raise typer.Exit(FAILED)
 
 
@@ -162,9 +163,10 @@ def report(
     from flows.gameday.archive import assessed, find_drill
 
     settings = settings_of(playbooks)
-    went = [assessed(find_drill(drill, settings), settings)]
-    _write(went, html, junit)
-    _show(went, as_json)
+    went = assessed(find_drill(drill, settings), settings)
+    write_html(went, html)
+    _write_junit([went], junit)
+    show([went], as_json)
 
 
 @app.command("schedule")
@@ -275,29 +277,8 @@ def _chosen(names: Sequence[str], every: bool) -> dict[str, Scenario]:
     return chosen
 
 
-def _write(assessed: Sequence[Assessment], html: Path | None, junit: Path | None) -> None:
-    if html is not None:
-        if len(assessed) != 1:
-            raise InvalidInput("--html is for one scenario at a time; reports of the others exist.")
-        from flows.gameday.report import html as page
-
-        html.write_text(page(assessed[0]), encoding="utf-8")
-        say(f"The report is {html}.")
+def _write_junit(went: Sequence[Assessment], junit: Path | None) -> None:
     if junit is not None:
         from flows.gameday.report import junit as suites
 
-        junit.write_text(suites(assessed), encoding="utf-8")
-
-
-def _show(assessed: Sequence[Assessment], as_json: bool) -> None:
-    from flows.gameday.report import summary, to_json
-
-    if as_json:
-        documents: list[dict[str, Any]] = [to_json(assessment) for assessment in assessed]
-        print_json(documents[0] if len(documents) == 1 else {"drills": documents})
-        return
-    from flows.console.terminal import console
-
-    view = console()
-    for assessment in assessed:
-        summary(assessment, view)
+        junit.write_text(suites(went), encoding="utf-8")

@@ -7,7 +7,7 @@ people did, and what was found at the end. Scores and reports are made from thes
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -121,8 +121,3 @@ def live_drills(home: Path, journal: Journal) -> Iterator[Drill]:
 def drill_homes(home: Path) -> Iterator[Path]:
     """The folders of all drills under CLAMPDOWN_HOME, the oldest first."""
     yield from sorted(path.parent for path in (home / "drills").glob("*/journal.db"))
-
-
-def seconds_since(start: datetime, records: Sequence[Record]) -> float:
-    """How many seconds after the start the first of the records was written."""
-    return (records[0].at - start).total_seconds()

@@ -26,6 +26,7 @@ from runbooks.loader import load
 from runbooks.registry import STEPS
 
 _PLAYER = "flows.gameday.play"
+_SEEDS = 2**31
 # In real time; a scenario takes seconds.
 _LONGEST = timedelta(minutes=10)
 _ENDS_WITHIN = timedelta(seconds=10)
@@ -134,6 +135,11 @@ def run_all(
 
 def _slack_of(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: text for name, text in environment.items() if name.startswith("CLAMPDOWN_SLACK_")}
+
+
+def drawn(seed: int | None) -> int:
+    """The seed that was given, or one that chance draws."""
+    return secrets.randbelow(_SEEDS) if seed is None else seed
 
 
 def require_playable(scenario: Scenario, playbooks: Path) -> None:

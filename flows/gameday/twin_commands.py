@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.gameday.showing import Html, Seed, show, show_words, write_html
 from flows.options import (
     FAILED,
     AsJson,
@@ -36,14 +37,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-SEEDS = 2**31
 TwinFile = Annotated[
     Path | None, typer.Option("--twin", metavar="FILE", help="A twin that was saved.")
 ]
-Html = Annotated[
-    Path | None, typer.Option("--html", metavar="FILE", help="Write the report as one HTML file.")
-]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="What chance follows from.")]
 
 
 @app.command()
@@ -89,8 +85,10 @@ def run(
 
     The account is read, or comes from a file that `twin take` has saved; nothing in it is changed.
     """
+    from flows.gameday.archive import assessed
     from flows.gameday.twin import playbooks_of_twin, read_twin
     from flows.gameday.twin_scenario import twin_scenario
+    from flows.intake.parse import parse_one
 
     if (target is None) is (twin is None):
         raise InvalidInput("Give either --target, whose account is read, or --twin, a saved one.")
@@ -98,13 +96,19 @@ def run(
     loaded = load_playbooks(settings)
     copy = read_twin(twin) if twin else _taken(str(target), loaded, settings)
     there = playbooks_of_twin(loaded, copy)
-    about = _finding(finding) if finding else None
+    about = parse_one(finding).lookup() if finding else None
     scenario = twin_scenario(copy.world, copy.target, playbook, there, about)
     drill = _played(
         scenario, f"twin-{copy.target}", "twin", copy.world, _real(copy, loaded), seed, settings
     )
-    head = "What is different in the account then:"
-    _show(drill, settings, _different(drill), head, html, as_json)
+    went = assessed(drill, settings)
+    write_html(went, html)
+    show([went], as_json)
+    if not as_json:
+        words = next(iter(went.in_words.values()), ("nothing",))
+        show_words("What is different in the account then:", words)
+    if not went.passed:
+        raise typer.Exit(FAILED)
 
 
 @app.command()
@@ -126,6 +130,7 @@ def replay(
 ) -> None:
     """Play a past incident again in the simulation, with today's playbook and yesterday's people:
     would it have gone better?"""
+    from flows.gameday.archive import assessed
     from flows.gameday.play.job import RealAccount
     from flows.gameday.replay import replay_scenario
     from flows.gameday.replay_comparison import compare
@@ -134,11 +139,8 @@ def replay(
 
     settings = settings_of(playbooks)
     loaded = load_playbooks(settings)
-    journal = Journal.open(settings.journal_url)
-    try:
+    with closing(Journal.open(settings.journal_url)) as journal:
         then = journal.records(incident)
-    finally:
-        journal.close()
     if not then:
         raise InvalidInput(
             f"There is no incident {incident!r}.", advice="`clampdown incidents` lists them."
@@ -161,8 +163,13 @@ def replay(
     ]
     better = {True: "better", False: "worse", None: "no better and no worse"}
     verdict = better[compared.better if compared else None]
-    head = f"With today's playbook it would have gone {verdict}:"
-    _show(drill, settings, words, head, html, as_json)
+    went = assessed(drill, settings)
+    write_html(went, html)
+    show([went], as_json, compared=words)
+    if not as_json:
+        show_words(f"With today's playbook it would have gone {verdict}:", words)
+    if not went.passed:
+        raise typer.Exit(FAILED)
 
 
 def _taken(target: str, playbooks: Playbooks, settings: Settings) -> Twin:
@@ -170,12 +177,9 @@ def _taken(target: str, playbooks: Playbooks, settings: Settings) -> Twin:
     from flows.responder import Responder
 
     responder = Responder(settings, playbooks)
-    connections = responder.reading_connections("clampdown-twin")
-    try:
+    reading = responder.reading_connections("clampdown-twin")
+    with closing(responder.journal), closing(reading) as connections:
         (ref,) = responder.references([target], connections)
-    finally:
-        connections.close()
-        responder.journal.close()
     return take_twin(playbooks, ref, simulate=settings.simulate or None)
 
 
@@ -197,16 +201,6 @@ def _real(twin: Twin, playbooks: Playbooks) -> RealAccount:
     )
 
 
-def _finding(path: Path) -> Any:
-    from flows.intake.finding import newest_of_each
-    from flows.intake.parse import parse_file
-
-    found = newest_of_each(parse_file(path))
-    if len(found) != 1:
-        raise InvalidInput(f"{path} holds {len(found)} findings; one is rehearsed.")
-    return found[0].lookup()
-
-
 def _played(
     scenario: Scenario,
     name: str,
@@ -217,7 +211,7 @@ def _played(
     settings: Settings,
 ) -> Drill:
     from flows.gameday.archive import drill_in
-    from flows.gameday.run import run_drill
+    from flows.gameday.run import drawn, run_drill
 
     return drill_in(
         run_drill(
@@ -225,44 +219,10 @@ def _played(
             name=name,
             playbooks=settings.playbooks,
             home=settings.home,
-            seed=secrets.randbelow(SEEDS) if seed is None else seed,
+            seed=drawn(seed),
             mode=mode,
             world=world,
             account=account,
             told=say,
         )
     )
-
-
-def _different(drill: Drill) -> list[str]:
-    """What it changed in the world, in words."""
-    from flows.gameday.difference_text import in_words
-    from flows.gameday.drills import DIFFERENCE
-
-    found = drill.of(DIFFERENCE)
-    return in_words(found[0].body["changes"], drill.about["names"]) if found else ["nothing"]
-
-
-def _show(
-    drill: Drill, settings: Settings, words: list[str], head: str, html: Path | None, as_json: bool
-) -> None:
-    from flows.gameday.archive import assessed
-    from flows.gameday.report import html as page
-    from flows.gameday.report import summary, to_json
-
-    went = assessed(drill, settings)
-    if html is not None:
-        html.write_text(page(went), encoding="utf-8")
-        say(f"The report is {html}.")
-    if as_json:
-        print_json({**to_json(went), "in_words": words})
-    else:
-        from flows.console.terminal import console, shown
-
-        view = console()
-        summary(went, view)
-        view.print(shown(f"\n{head}", "bold"))
-        for text in words:
-            view.print(shown(f"  {text}"))
-    if not went.passed:
-        raise typer.Exit(FAILED)

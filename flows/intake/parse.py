@@ -23,10 +23,11 @@ from flows.intake.cloudwatch import alarm_event, alarm_notification
 from flows.intake.document import MAX_DOCUMENT, MAX_ITEMS, Node, read_documents, read_json, shown
 from flows.intake.envelope import Envelope
 from flows.intake.events import UNDERSTOOD
-from flows.intake.finding import Finding, FindingRejected, Shape
+from flows.intake.finding import Finding, FindingRejected, Shape, newest_of_each
 from flows.intake.guardduty import guardduty_finding
 from flows.intake.inspector import inspector_finding
 from flows.intake.ocsf import ocsf_finding
+from runbooks.errors import InvalidInput
 
 MAX_FINDING = 1024 * 1024
 """Bytes of one finding in canonical JSON. EventBridge carries no more than 256 KiB."""
@@ -104,6 +105,17 @@ def parse_file(path: Path) -> list[Finding]:
     except OSError as error:
         raise FindingRejected(f"can't be read: {error.strerror}", str(path)) from error
     return parse(document)
+
+
+def parse_one(path: Path) -> Finding:
+    """The one finding of a file, in its newest version. Raises InvalidInput for none or several."""
+    found = newest_of_each(parse_file(path))
+    if len(found) != 1:
+        raise InvalidInput(
+            f"{path} holds {len(found)} findings; one at a time is responded to.",
+            advice="Put one finding into a file of its own.",
+        )
+    return found[0]
 
 
 def _read(node: Node) -> Iterator[Finding | FindingRejected]:

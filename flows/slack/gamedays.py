@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Callable, Sequence
 
 from slack_sdk.web.async_client import AsyncWebClient
@@ -16,7 +15,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from flows.gameday.archive import all_pasts, assessed, drill_in, find_drill, play
 from flows.gameday.assessment import Assessment
 from flows.gameday.report import html
-from flows.gameday.run import require_playable, run_drill
+from flows.gameday.run import drawn, require_playable, run_drill
 from flows.gameday.scenario import Scenario
 from flows.gameday.scenario_file import load_scenario, shipped
 from flows.gameday.schedule import DrillTimes, schedule, scheduled, unschedule
@@ -24,14 +23,13 @@ from flows.settings import Settings
 from flows.slack.commands import GameDay
 from flows.slack.failures import FAILURES, reason
 from flows.slack.posting import web_client
-from flows.slack.settings import load_slack_settings
+from flows.slack.settings import load_slack_settings, places_of
 from flows.slack.text import code, safe, span
 from runbooks.errors import ClampdownError, InvalidInput, Refused
 from runbooks.loader import load
 from runbooks.registry import STEPS
 
 _MOST_LINES = 15
-_SEEDS = 2**31
 _LOG = logging.getLogger(__name__)
 
 
@@ -63,8 +61,7 @@ class GameDays:
             raise Refused(f"{self._playing} is being played already. Nothing was started.")
         self._playing = name
         try:
-            seed = secrets.randbelow(_SEEDS)
-            await announced(self._client, channel, name, seed, self._settings, asker)
+            await announced(self._client, channel, name, drawn(None), self._settings, asker)
         finally:
             self._playing = ""
 
@@ -136,12 +133,7 @@ def play_in_slack(
     Raises InvalidInput where there is no place in Slack, or the scenario needs stand-ins, and what
     the Slack app and the drill raise.
     """
-    places = load(settings.playbooks, STEPS).slack
-    if places is None:
-        raise InvalidInput(
-            "playbooks.yaml says nowhere where in Slack incidents are told.",
-            advice="Give it `slack: {channel: C…}`; docs/slack.md says how.",
-        )
+    places = places_of(load(settings.playbooks, STEPS))
     if any(event.person for event in scenario.timeline):
         raise InvalidInput(
             f"In {name} somebody of its own acts out of turn: only stand-ins can play it."

@@ -27,8 +27,8 @@ from flows.slack.http import http_app
 from flows.slack.people import People
 from flows.slack.poster import Poster
 from flows.slack.posting import web_client
-from flows.slack.settings import SlackSettings
-from runbooks.errors import ClampdownError, InvalidInput
+from flows.slack.settings import SlackSettings, places_of
+from runbooks.errors import ClampdownError
 from runbooks.playbook import Playbooks
 
 # "up to 10 connections share the load": with two, one that Slack refreshes leaves no gap.
@@ -90,7 +90,7 @@ async def slack_service(
     Raises InvalidInput where playbooks.yaml has no place in Slack, SlackUnavailable,
     JournalUnavailable.
     """
-    _require_places(playbooks)
+    places_of(playbooks)
     async with AsyncExitStack() as stack:
         journal = await stack.enter_async_context(threads_and_journal(settings))
         conductor = Conductor(
@@ -113,7 +113,7 @@ async def slack_face(
 
     Raises InvalidInput where playbooks.yaml has no place in Slack, SlackUnavailable.
     """
-    _require_places(conductor.playbooks)
+    places_of(conductor.playbooks)
     token = slack.bot_token.get_secret_value()
     client = web_client(slack.api_url, token)
     team = await _workspace(client)
@@ -155,14 +155,6 @@ async def threads_and_journal(settings: Settings) -> AsyncIterator[Journal]:
         await loop.shutdown_default_executor()
         if not journal.in_hand:
             journal.close()
-
-
-def _require_places(playbooks: Playbooks) -> None:
-    if playbooks.slack is None:
-        raise InvalidInput(
-            "playbooks.yaml says nowhere where in Slack incidents are told.",
-            advice="Give it `slack: {channel: C…}`; docs/slack.md says how.",
-        )
 
 
 async def _workspace(client: AsyncWebClient) -> str:

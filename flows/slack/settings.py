@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runbooks.connections import require_loopback
 from runbooks.errors import ClampdownError, InvalidInput
+from runbooks.playbook import Playbooks, SlackPlaces
 
 SLACK = "https://slack.com/api/"
 # Slack's own have 32 characters. Whoever may guess a shorter one signs approvals.
@@ -56,6 +57,16 @@ def load_slack_settings(*, http: bool | None) -> SlackSettings:
     if settings.simulate:
         require_loopback(settings.simulate)
     return settings
+
+
+def places_of(playbooks: Playbooks) -> SlackPlaces:
+    """Where in Slack incidents are told. Raises InvalidInput where playbooks.yaml doesn't say."""
+    if playbooks.slack is None:
+        raise InvalidInput(
+            "playbooks.yaml says nowhere where in Slack incidents are told.",
+            advice="Give it `slack: {channel: C…}`; docs/slack.md says how.",
+        )
+    return playbooks.slack
 
 
 def _require_token(name: str, token: SecretStr, prefix: str) -> None:
