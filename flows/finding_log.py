@@ -30,7 +30,8 @@ Outcome = Literal[
     "older",  # a newer version of it was decided about already
 ]
 _KIND = "finding.decided"
-_PREFIX = "fnd-"
+PREFIX = "fnd-"
+"""How the chains of findings begin."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +95,12 @@ class FindingLog:
 
 def chain_of(finding: Finding) -> str:
     """The chain of a finding: by account, Region and id, whichever way it came."""
-    return _PREFIX + hashlib.sha256("\n".join(finding.key).encode()).hexdigest()[:24]
+    return PREFIX + hashlib.sha256("\n".join(finding.key).encode()).hexdigest()[:24]
 
 
 def is_finding(chain: str) -> bool:
     """Whether a chain of the journal is a finding's."""
-    return chain.startswith(_PREFIX)
+    return chain.startswith(PREFIX)
 
 
 def _counts(record: Record, finding: Finding) -> bool:

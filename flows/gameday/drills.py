@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from flows.finding_log import is_finding
 from flows.incident import is_incident
 from flows.journal.journal import Journal
 from flows.journal.record import Record
@@ -106,7 +107,7 @@ def read_drill(home: Path, journal: Journal, drill_id: str) -> Drill:
         home,
         records,
         incidents,
-        {chain: tuple(journal.records(chain)) for chain in chains if chain.startswith("fnd-")},
+        {chain: tuple(journal.records(chain)) for chain in chains if is_finding(chain)},
     )
 
 

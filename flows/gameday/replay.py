@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from flows.gameday.replay_comparison import MEASURED, NOTICEABLE, seconds_to
-from flows.gameday.replay_people import Recalled, names_of, recall
+from flows.gameday.replay_people import Recalled, names_of, recall, whole
 from flows.gameday.scenario import Event, Objective, Person, PersonInject, Scenario
 from flows.gameday.twin import in_the_simulation
-from flows.gameday.twin_scenario import STARTER, finding_inject, starts_by_itself
+from flows.gameday.twin_scenario import STARTED_AFTER, STARTER, finding_inject, starts_by_itself
 from flows.gameday.worlds import AccountWorld, World, load_world
 from flows.incident import Incident, fold
 from flows.journal.record import Record
@@ -24,7 +24,6 @@ from runbooks.playbook import Account, Playbooks
 
 _SHORTEST = timedelta(hours=2)
 _AFTERWARDS = timedelta(hours=1)
-_STARTED_AFTER = timedelta(minutes=3)
 _SERVING = ("elb", "elbv2", "autoscaling")
 
 
@@ -108,7 +107,7 @@ def _scenario(
         title=f"Replay of {incident.id}",
         purpose=f"{incident.id} again, with {incident.playbook} as it is today.",
         playbook=incident.playbook,
-        lasts=_whole(lasts),
+        lasts=whole(lasts),
         people=people,
         timeline=tuple(timeline),
         objectives=tuple(_objectives(records, incident, target)),
@@ -141,12 +140,12 @@ def _timeline(
             missing.append("it began by itself; today somebody has to start it, who is assumed to")
             people[STARTER] = Person()
             yield Event(
-                at=_STARTED_AFTER, person=_start(STARTER, incident.playbook, target, "a replay")
+                at=STARTED_AFTER, person=_start(STARTER, incident.playbook, target, "a replay")
             )
     if started is not None:
         who = names.get(started.actor.id, STARTER)
         people.setdefault(who, Person())
-        at = _whole(started.at - incident.opened_at) if incident.findings else timedelta()
+        at = whole(started.at - incident.opened_at) if incident.findings else timedelta()
         why = str(started.body.get("reason") or "as then")
         yield Event(at=at, person=_start(who, incident.playbook, target, why[:1000]))
     for record in records:
@@ -156,7 +155,7 @@ def _timeline(
         who = names[record.actor.id]
         people.setdefault(who, Person())
         why = str(record.body.get("why") or "as then")[:1000]
-        at = _whole(record.at - incident.opened_at)
+        at = whole(record.at - incident.opened_at)
         yield Event(
             at=at, person=PersonInject.model_validate({"who": who, "does": does, "why": why})
         )
@@ -195,7 +194,7 @@ def _objectives(records: Sequence[Record], incident: Incident, target: str) -> I
                 id=f"{milestone}-as-then",
                 title=f"It is {_PAST[milestone]} no later than then",
                 until=milestone,
-                within=_whole(timedelta(seconds=seconds + NOTICEABLE)),
+                within=whole(timedelta(seconds=seconds + NOTICEABLE)),
             )
     yield Objective(id="isolated", title="It is isolated", holds="isolated", of=(target,))
 
@@ -277,8 +276,3 @@ def _changes(incident: Incident) -> list[Change]:
         return []
     arn = incident.targets[0].arn
     return [change for step in incident.plan.steps if step.target == arn for change in step.changes]
-
-
-def _whole(duration: timedelta) -> timedelta:
-    """In whole seconds, one at the least: files have no others."""
-    return timedelta(seconds=max(1, round(duration.total_seconds())))

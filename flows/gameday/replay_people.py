@@ -47,7 +47,7 @@ def recall(records: Sequence[Record], playbook: Playbook) -> Recalled:
         people[names[principal]] = Person(
             groups=tuple(dict.fromkeys(group for each in answers for group in each.groups)),
             notices=_AT_ONCE,
-            decides=Reaction(after=_whole(first.after), spread=0),
+            decides=Reaction(after=whole(first.after), spread=0),
             answers="deny" if first.answer == "deny" else "approve",
         )
     heard = {group for person in people.values() for group in person.groups}
@@ -124,7 +124,7 @@ def _usual(people: dict[str, Person]) -> timedelta:
         for person in people.values()
         if person.answers != "nothing"
     ]
-    return _whole(timedelta(seconds=statistics.median(took) if took else 60))
+    return whole(timedelta(seconds=statistics.median(took) if took else 60))
 
 
 def _free(name: str, taken: Iterable[str]) -> str:
@@ -137,5 +137,6 @@ def _free(name: str, taken: Iterable[str]) -> str:
     return text
 
 
-def _whole(duration: timedelta) -> timedelta:
+def whole(duration: timedelta) -> timedelta:
+    """In whole seconds, one at the least: files have no others."""
     return timedelta(seconds=max(1, round(duration.total_seconds())))

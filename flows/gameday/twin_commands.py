@@ -99,7 +99,13 @@ def run(
     about = parse_one(finding).lookup() if finding else None
     scenario = twin_scenario(copy.world, copy.target, playbook, there, about)
     drill = _played(
-        scenario, f"twin-{copy.target}", "twin", copy.world, _real(copy, loaded), seed, settings
+        scenario,
+        f"twin-{copy.target}",
+        "twin",
+        copy.world,
+        _real(copy.account, there),
+        seed,
+        settings,
     )
     went = assessed(drill, settings)
     write_html(went, html)
@@ -131,7 +137,6 @@ def replay(
     """Play a past incident again in the simulation, with today's playbook and yesterday's people:
     would it have gone better?"""
     from flows.gameday.archive import assessed
-    from flows.gameday.play.job import RealAccount
     from flows.gameday.replay import replay_scenario
     from flows.gameday.replay_comparison import compare
     from flows.gameday.twin import read_twin
@@ -149,9 +154,7 @@ def replay(
     again = replay_scenario(
         then, loaded, copy.world if copy else None, copy.target if copy else None
     )
-    like = next(iter(again.playbooks.accounts.values()))
-    account = str(then[0].body["targets"][0]["account"])
-    real = RealAccount(id=account, name=like.name, environment=like.environment)
+    real = _real(str(then[0].body["targets"][0]["account"]), again.playbooks)
     drill = _played(
         again.scenario, f"replay-{incident}", "replay", again.world, real, seed, settings
     )
@@ -178,7 +181,7 @@ def _taken(target: str, playbooks: Playbooks, settings: Settings) -> Twin:
 
     responder = Responder(settings, playbooks)
     reading = responder.reading_connections("clampdown-twin")
-    with closing(responder.journal), closing(reading) as connections:
+    with closing(reading) as connections:
         (ref,) = responder.references([target], connections)
     return take_twin(playbooks, ref, simulate=settings.simulate or None)
 
@@ -190,15 +193,12 @@ def _told(twin: Twin) -> str:
     )
 
 
-def _real(twin: Twin, playbooks: Playbooks) -> RealAccount:
+def _real(account: str, simulated: Playbooks) -> RealAccount:
+    """The account that the simulated one of the playbooks stands for."""
     from flows.gameday.play.job import RealAccount
 
-    known = playbooks.accounts.get(twin.account)
-    return RealAccount(
-        id=twin.account,
-        name=known.name if known else twin.name,
-        environment=known.environment if known else twin.environment,
-    )
+    (like,) = simulated.accounts.values()
+    return RealAccount(id=account, name=like.name, environment=like.environment)
 
 
 def _played(

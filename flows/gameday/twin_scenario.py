@@ -30,7 +30,7 @@ STARTER = "first-responder"
 """Who starts what is only proposed; in no group, so that everybody else may decide."""
 
 _LASTS = timedelta(hours=2)
-_STARTED_AFTER = timedelta(minutes=3)
+STARTED_AFTER = timedelta(minutes=3)
 # How long isolation and containment may take, and snapshots, which AWS needs its time for.
 _ISOLATED_WITHIN = timedelta(minutes=15)
 _CONTAINED_WITHIN = timedelta(minutes=30)
@@ -66,7 +66,7 @@ def twin_scenario(
     timeline = [Event(at=timedelta(), finding=inject)]
     if not starts_by_itself(playbooks, playbook, inject, world.region, tags):
         people[STARTER] = Person()
-        timeline.append(Event(at=_STARTED_AFTER, person=starting(playbook, target_name)))
+        timeline.append(Event(at=STARTED_AFTER, person=starting(playbook, target_name)))
     return Scenario(
         version=1,
         title=f"Twin of {target_name}",

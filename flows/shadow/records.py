@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from flows.finding_log import PREFIX as FINDING
 from flows.finding_log import chain_of
 from flows.intake.finding import Finding
 from flows.journal.journal import Journal
@@ -98,7 +99,7 @@ def is_shadow(chain: str) -> bool:
 
 def finding_chain(chain: str) -> str:
     """The chain of the decisions about the finding that a shadow's chain is about."""
-    return f"fnd-{chain.removeprefix(PREFIX)}"
+    return FINDING + chain.removeprefix(PREFIX)
 
 
 def judgements(journal: Journal, simulate: str, since: datetime | None = None) -> list[Judgement]:
