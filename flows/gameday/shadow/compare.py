@@ -112,8 +112,12 @@ class Comparison:
             "missed": len(self.missed),
             "unknown": len(self.unknown),
             "joined": self.joined,
-            "median_seconds_sooner": self.sooner.total_seconds() if self.sooner else None,
-            "assumed_seconds_to_decide": self.deciding.total_seconds() if self.deciding else None,
+            "median_seconds_sooner": (
+                self.sooner.total_seconds() if self.sooner is not None else None
+            ),
+            "assumed_seconds_to_decide": (
+                self.deciding.total_seconds() if self.deciding is not None else None
+            ),
             "cases": [_document(case) for case in self.cases],
         }
 
