@@ -152,10 +152,12 @@ class SkippingClock(Clock):
     def working(self) -> Iterator[None]:
         with self._lock:
             self._count(self._depth == 0)
-        with self._as_at_work():
-            yield
-        with self._lock:
-            self._count(-(self._depth == 0))
+        try:
+            with self._as_at_work():
+                yield
+        finally:
+            with self._lock:
+                self._count(-(self._depth == 0))
 
     @contextmanager
     def resting(self) -> Iterator[None]:

@@ -23,7 +23,7 @@ from flows.gameday.live_finding import KIND, generated_finding, written_finding
 from flows.gameday.live_scenario import live_scenario
 from flows.gameday.live_scope import Look, refuse_what_is_not_for_drills
 from flows.gameday.live_state import State, differences, state_of
-from flows.gameday.play.diary import Diary
+from flows.gameday.play.diary import DECISIONS, Diary
 from flows.identity import Identity
 from flows.incident import Incident
 from flows.intake.finding import Finding
@@ -206,21 +206,8 @@ class _LiveDrill:
     def _people(self, incident: str) -> None:
         """What people decided, as the incident's own records have it."""
         for record in self._responder.journal.records(incident):
-            if record.kind not in {"gate.decided", "gate.refused"}:
-                continue
-            body = record.body
-            self._diary.write(
-                drills.PERSON,
-                {
-                    "person": record.actor.id.partition(":")[2],
-                    "does": "approved" if body["answer"] == "approve" else "denied",
-                    "incident": incident,
-                    "gate": body["gate"],
-                    "after": body.get("latency_seconds"),
-                    "refused": body["why"] if record.kind == "gate.refused" else "",
-                    "details_opened": None,
-                },
-            )
+            if record.kind in DECISIONS:
+                self._diary.decided(record)
 
     def _may_undo(self, result: Result, *, keep: bool) -> bool:
         incident = self._responder.incident(result.incident.id)

@@ -10,6 +10,8 @@ from flows.identity import Identity
 from flows.journal.journal import Journal
 from flows.journal.record import Actor, Record
 
+DECISIONS = frozenset({"gate.decided", "gate.refused"})
+"""The kinds of records of what people did at gates."""
 DRILL = Actor("system", "drill", "drill")
 
 
@@ -67,6 +69,23 @@ class Diary:
             text = f"{text}; refused: {refused}"
         self._write(PERSON, body, Identity("local", who).actor, text)
 
+    def decided(self, record: Record, text: str = "") -> None:
+        """What a person did at a gate, as the incident's own record of it says."""
+        body = record.body
+        self.write(
+            PERSON,
+            {
+                "person": record.actor.id.partition(":")[2],
+                "does": _ANSWERED[body["answer"]],
+                "incident": record.incident,
+                "gate": body["gate"],
+                "after": body.get("latency_seconds"),
+                "refused": body["why"] if record.kind == "gate.refused" else "",
+                "details_opened": None,
+            },
+            text,
+        )
+
     def tell(self, text: str) -> None:
         self._told(text)
 
@@ -77,4 +96,5 @@ class Diary:
         return record
 
 
+_ANSWERED = {"approve": "approved", "deny": "denied", "more_info": "acknowledged"}
 _IN_WORDS = {"silent": "has not answered", "noticed": "looks at", "acknowledged": "is on"}

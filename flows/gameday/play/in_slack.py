@@ -8,14 +8,12 @@ from concurrent.futures import Future
 from datetime import timedelta
 
 from flows.conductor import Conductor
-from flows.gameday.drills import PERSON
-from flows.gameday.play.diary import Diary
+from flows.gameday.play.diary import DECISIONS, Diary
 from flows.journal.record import Record
 from flows.responder import Responder
 from runbooks.errors import ClampdownError
 
 _UP_WITHIN = timedelta(seconds=30)
-_DECIDES = {"gate.decided": "", "gate.refused": "why"}
 
 
 class InSlack:
@@ -29,22 +27,9 @@ class InSlack:
 
     def hear(self, record: Record) -> None:
         """Take in what Clampdown has written down."""
-        if record.kind not in _DECIDES or record.actor.kind != "person":
-            return
-        body = record.body
-        self._diary.write(
-            PERSON,
-            {
-                "person": record.actor.id.partition(":")[2],
-                "does": "approved" if body["answer"] == "approve" else "denied",
-                "incident": record.incident,
-                "gate": body["gate"],
-                "after": body.get("latency_seconds"),
-                "refused": str(body.get(_DECIDES[record.kind], "")),
-                "details_opened": None,
-            },
-            f"{record.actor.id}: {body['answer']} at the gate {body['gate']}",
-        )
+        if record.kind in DECISIONS and record.actor.kind == "person":
+            text = f"{record.actor.id}: {record.body['answer']} at the gate {record.body['gate']}"
+            self._diary.decided(record, text)
 
     def give_up(self, incident: str, gate: str) -> None:
         """Nobody has decided it; who could have is in the record that asks for it."""

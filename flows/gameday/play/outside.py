@@ -54,13 +54,6 @@ class Outside:
             f"The world has no instance {name!r}.", advice=f"Its instances are: {there}."
         )
 
-    def name_of(self, identity: str) -> str:
-        """What the world calls an id; the id where it has no name."""
-        for name, known in self.world.ids.items():
-            if known == identity:
-                return name
-        return identity
-
     def filled_in(self, value: Any) -> Any:
         """The same with ``${name}`` replaced by the id of what the world calls so."""
         if isinstance(value, Mapping):

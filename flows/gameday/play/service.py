@@ -87,22 +87,22 @@ class Service:
 
     def waiting(self) -> Iterator[tuple[str, str]]:
         """The incidents that wait for people, each with its gate."""
-        for incident in self.unfinished():
-            for gate in self.responder.gates(self.responder.incident(incident)):
+        for incident in self.responder.unfinished():
+            for gate in self.responder.gates(incident):
                 if gate.status == "pending":
-                    yield incident, gate.id
+                    yield incident.id, gate.id
 
     def deadlines(self) -> Iterator[datetime]:
         """When gates expire, and when people are reminded of them."""
-        for incident in self.unfinished():
-            for gate in self.responder.gates(self.responder.incident(incident)):
+        for incident in self.responder.unfinished():
+            for gate in self.responder.gates(incident):
                 if gate.status != "pending" or gate.expires_at is None:
                     continue
                 yield gate.expires_at
                 if every := gate.request.get("remind_seconds"):
                     asked = [
                         record.at
-                        for record in self._journal.records(incident)
+                        for record in self._journal.records(incident.id)
                         if record.kind in {"gate.requested", "gate.reminded"}
                         and record.body["gate"] == gate.id
                     ]
